@@ -1,0 +1,89 @@
+// swift-tools-version: 6.2
+import PackageDescription
+
+/// The settings of every target: Swift 6 mode, strict memory safety, no warning passes.
+let settings: [SwiftSetting] = [
+  .swiftLanguageMode(.v6),
+  .strictMemorySafety(),
+  .treatAllWarnings(as: .error),
+  .enableUpcomingFeature("ExistentialAny"),
+  .enableUpcomingFeature("MemberImportVisibility"),
+  .enableUpcomingFeature("InternalImportsByDefault"),
+  .enableExperimentalFeature("Lifetimes"),
+]
+
+/// A target of this package: its code in Sources/NAME, its tests, if any, in Tests/NAMETests.
+func library(_ name: String, _ dependencies: [Target.Dependency] = []) -> Target {
+  .target(name: name, dependencies: dependencies, swiftSettings: settings)
+}
+
+func tests(_ name: String, _ dependencies: [Target.Dependency] = []) -> Target {
+  .testTarget(
+    name: "\(name)Tests", dependencies: [.byName(name: name)] + dependencies,
+    swiftSettings: settings)
+}
+
+let logging = Target.Dependency.product(name: "Logging", package: "swift-log")
+let yams = Target.Dependency.product(name: "Yams", package: "Yams")
+let jwtKit = Target.Dependency.product(name: "JWTKit", package: "jwt-kit")
+let crypto = Target.Dependency.product(name: "Crypto", package: "swift-crypto")
+let arguments = Target.Dependency.product(name: "ArgumentParser", package: "swift-argument-parser")
+
+let package = Package(
+  name: "sluice",
+  products: [.executable(name: "sluice", targets: ["sluice"])],
+  dependencies: [
+    .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.0"),
+    .package(url: "https://github.com/apple/swift-crypto", from: "4.1.0"),
+    .package(url: "https://github.com/apple/swift-log", from: "1.16.0"),
+    .package(url: "https://github.com/jpsim/Yams", from: "6.0.0"),
+    .package(url: "https://github.com/vapor/jwt-kit", from: "5.0.0"),
+  ],
+  targets: [
+    .systemLibrary(
+      name: "COpenSSL", pkgConfig: "openssl", providers: [.apt(["libssl-dev", "pkg-config"])]),
+    .target(name: "CLinux", linkerSettings: [.linkedLibrary("resolv")]),
+
+    library("Net", ["CLinux"]),
+    library("TLS", ["COpenSSL", "Net"]),
+    library("HTTP", ["Net"]),
+    library("WebSocket", ["HTTP", crypto]),
+    library("Transport", ["Net", "TLS"]),
+    library("Admission", ["Net", "HTTP", crypto]),
+    library("Upstream", ["Net", "TLS"]),
+    library("Tunnel"),
+    library("Telemetry", ["Net", logging]),
+    library("Token", ["Admission", jwtKit, crypto]),
+    library(
+      "Configuration",
+      ["Net", "TLS", "HTTP", "Admission", "Upstream", "Token", "Telemetry", logging, yams]),
+    library(
+      "Edge",
+      [
+        "Net", "TLS", "HTTP", "WebSocket", "Transport", "Admission", "Upstream", "Tunnel",
+        "Telemetry", "Configuration", logging,
+      ]),
+    library("Echo", ["Net", "HTTP", "WebSocket"]),
+    .executableTarget(
+      name: "sluice",
+      dependencies: [
+        "Net", "TLS", "HTTP", "Admission", "Upstream", "Telemetry", "Token", "Configuration",
+        "Edge", "Echo", logging, arguments,
+      ], swiftSettings: settings),
+
+    tests("Net"),
+    tests("TLS", ["Net"]),
+    tests("HTTP", ["Net"]),
+    tests("WebSocket", ["HTTP"]),
+    tests("Admission", ["Net", "HTTP"]),
+    tests("Transport", ["Net", "TLS"]),
+    tests("Upstream", ["Net"]),
+    tests("Echo", ["HTTP", "WebSocket"]),
+    tests("Tunnel"),
+    tests("Telemetry", ["Net", logging]),
+    tests("Token", ["Admission", jwtKit, crypto]),
+    tests(
+      "Configuration",
+      ["Net", "TLS", "HTTP", "Admission", "Upstream", "Token", "Telemetry", logging]),
+  ]
+)
