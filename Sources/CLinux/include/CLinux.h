@@ -1,0 +1,60 @@
+// What the kernel and the C library offer as macros, variadic functions or unusual types, under
+// plain names for Swift. Each function is one call or one constant, and nothing more.
+#ifndef SLUICE_CLINUX_H
+#define SLUICE_CLINUX_H
+
+// No _GNU_SOURCE here: it changes types of the C library (struct fd_set, enum __rusage_who), and
+// Swift refuses a module whose types differ from those of its own Glibc module.
+#include <arpa/nameser.h>
+#include <errno.h>
+#include <netdb.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <pthread.h>
+#include <resolv.h>
+#include <signal.h>
+#include <stdint.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/uio.h>
+#include <sys/un.h>
+#include <time.h>
+#include <unistd.h>
+
+// accept4(2) and pthread_setname_np(3) are declared only under _GNU_SOURCE.
+extern int accept4(int, struct sockaddr *, socklen_t *, int);
+extern int pthread_setname_np(pthread_t, const char *);
+
+static inline uint64_t sluice_monotonic_nanoseconds(void) {
+  struct timespec now;
+  clock_gettime(CLOCK_MONOTONIC, &now);
+  return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+}
+
+static inline int sluice_socket_stream(int family) {
+  return socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+}
+static inline int sluice_accept(int listener, struct sockaddr *address, socklen_t *length) {
+  return accept4(listener, address, length, SOCK_NONBLOCK | SOCK_CLOEXEC);
+}
+static inline int sluice_epoll_create(void) { return epoll_create1(EPOLL_CLOEXEC); }
+static inline int sluice_eventfd(void) { return eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC); }
+
+static inline int sluice_setrlimit_nofile(rlim_t soft, rlim_t hard) {
+  struct rlimit limit = {soft, hard};
+  return setrlimit(RLIMIT_NOFILE, &limit);
+}
+static inline int sluice_getrlimit_nofile(struct rlimit *limit) {
+  return getrlimit(RLIMIT_NOFILE, limit);
+}
+// Processors that this process may run on (sched_getaffinity(2)).
+int sluice_cpu_count(void);
+
+// The lifetime of a DNS answer's first records of `type` (RFC 1035 §3.2.1), in seconds; -1 where
+// the name servers gave none, e.g. for a name out of /etc/hosts.
+long sluice_dns_lifetime(const char *name, int type);
+
+#endif

@@ -1,0 +1,64 @@
+internal import CLinux
+internal import Glibc
+
+/// What a name stands for, and for how long.
+public struct NameAnswer: Equatable, Sendable {
+  /// All addresses, in the order in which they should be tried (RFC 6724).
+  public let addresses: [IPAddress]
+  /// How long the answer may be used; `nil` where no name server said so (/etc/hosts).
+  public let lifetime: Duration?
+
+  /// An answer, as a lookup or a test makes it.
+  public init(addresses: [IPAddress], lifetime: Duration?) {
+    self.addresses = addresses
+    self.lifetime = lifetime
+  }
+}
+
+/// Why a name has no addresses.
+public struct NameFault: Error, Equatable, Sendable {
+  /// The C library's sentence.
+  public let reason: String
+}
+
+/// Looks names up the way the system is configured to (hosts file, search list, name servers).
+public enum NameLookup {
+  /// Blocks until the system's resolver answers: never called on a worker.
+  public static func resolve(_ name: String) throws(NameFault) -> NameAnswer {
+    let addresses = try Self.addresses(of: name)
+    let hasV6 = addresses.contains { if case .v6 = $0 { true } else { false } }
+    let hasV4 = addresses.contains { if case .v4 = $0 { true } else { false } }
+    // getaddrinfo keeps the records' lifetimes to itself, so they are asked for once more.
+    var lifetimes: [Int] = []
+    if hasV4 { unsafe lifetimes.append(sluice_dns_lifetime(name, CInt(ns_t_a.rawValue))) }
+    if hasV6 { unsafe lifetimes.append(sluice_dns_lifetime(name, CInt(ns_t_aaaa.rawValue))) }
+    let known = lifetimes.filter { $0 >= 0 }.min()
+    return NameAnswer(addresses: addresses, lifetime: known.map { .seconds($0) })
+  }
+
+  private static func addresses(of name: String) throws(NameFault) -> [IPAddress] {
+    var hints = unsafe addrinfo()
+    unsafe hints.ai_socktype = CInt(SOCK_STREAM.rawValue)
+    unsafe hints.ai_flags = AI_ADDRCONFIG
+    var list: UnsafeMutablePointer<addrinfo>?
+    let code = unsafe getaddrinfo(name, nil, &hints, &list)
+    guard code == 0 else {
+      throw unsafe NameFault(reason: String(cString: gai_strerror(code)))
+    }
+    defer { unsafe freeaddrinfo(list) }
+    var addresses: [IPAddress] = []
+    var entry = unsafe list
+    while let current = unsafe entry {
+      // SAFETY: the list is getaddrinfo's own and lives until freeaddrinfo above.
+      if let raw = unsafe current.pointee.ai_addr,
+        case .ip(let address, _)? = unsafe SocketAddress(
+          found: raw, length: current.pointee.ai_addrlen, port: 0),
+        !addresses.contains(address)
+      {
+        addresses.append(address)
+      }
+      unsafe entry = current.pointee.ai_next
+    }
+    return addresses
+  }
+}
