@@ -1,0 +1,48 @@
+internal import COpenSSL
+
+/// Why a context cannot be made: what its owner wrote is wrong.
+public struct ContextError: Error, Equatable, Sendable {
+  /// Which part of what was given is at fault.
+  public enum Part: Equatable, Sendable {
+    /// The certificate file with this index.
+    case certificate(Int)
+    /// The key file with this index.
+    case key(Int)
+    /// The authorities that client certificates are verified against.
+    case clientCA
+    /// The authorities that servers are verified against.
+    case ca
+    /// The name that servers are verified for.
+    case serverName
+    /// The library itself.
+    case context
+  }
+
+  /// What its owner has to look at.
+  public let part: Part
+  /// One sentence that names the file, where there is one, and OpenSSL's reason.
+  public let message: String
+
+  init(_ part: Part, _ message: String) {
+    self.part = part
+    self.message = message
+  }
+}
+
+/// OpenSSL's error queue: every thread has one, and old entries change the meaning of new results,
+/// so that it is cleared before each call that may fail.
+enum ErrorQueue {
+  static func clear() { ERR_clear_error() }
+
+  /// The reason of the oldest entry, which is the cause of the others. Empties the queue.
+  static func takeReason() -> String {
+    let code = ERR_get_error()
+    defer { ERR_clear_error() }
+    // A failed system call carries its errno instead of a reason (ERR_GET_LIB, ERR_LIB_SYS).
+    guard code != 0, let reason = unsafe ERR_reason_error_string(code) else {
+      return code == 0 ? "unknown error" : "OpenSSL error \(code)"
+    }
+    // SAFETY: the string is static and NUL-terminated.
+    return unsafe String(cString: reason)
+  }
+}

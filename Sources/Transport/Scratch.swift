@@ -1,0 +1,32 @@
+public import Net
+public import TLS
+
+/// The memory in which one worker receives, opens, seals and composes: filled and emptied within
+/// one turn, so that a connection at rest owns none.
+///
+///     socket ──▶ records ──open──▶ inbound ──▶ frames, heads ──▶ other side
+///     socket ◀── sealed ◀──seal── outbound, inbound
+public struct Scratch: ~Copyable {
+  /// Octets of records taken with one receive.
+  public static let recordsByteCount = 128 * 1024
+  /// Plaintext: all that `records` can open to, and a record that OpenSSL held the start of.
+  public static let inboundByteCount = 160 * 1024
+  /// Sealed records: all of a full `inbound` with what sealing adds.
+  public static let sealedByteCount = 192 * 1024
+
+  /// Records as they come from a TLS peer.
+  var records = Buffer(capacity: recordsByteCount)
+  /// What the peer said, in clear.
+  public var inbound = Buffer(capacity: inboundByteCount)
+  /// Heads of our own on their way out, in clear.
+  public var outbound = Buffer(capacity: inboundByteCount)
+  /// Records on their way to a TLS peer.
+  var sealed = Buffer(capacity: sealedByteCount)
+  /// What OpenSSL reads and writes through.
+  public let wire: RecordWire
+  /// Chunks for what sockets do not take at once.
+  public var pool = ChunkPool()
+
+  /// - Throws: where OpenSSL has no memory.
+  public init() throws(ContextError) { self.wire = try RecordWire() }
+}
