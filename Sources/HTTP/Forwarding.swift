@@ -1,0 +1,234 @@
+import Net
+
+/// Makes the head that goes to a server out of the head that a client sent. Pure.
+///
+/// The client's fields keep their order. What belongs to the client's connection goes
+/// (RFC 9110 §7.6.1), what the edge vouches for is written by the edge, and a client can neither
+/// add to that nor, by listing it in `Connection`, take any of it away.
+public struct Forwarding: Sendable {
+  /// The client's address, appended to X-Forwarded-For and Forwarded. IPv6 without brackets.
+  public var clientAddress: String
+  /// Whether the peer is a proxy whose word counts. The X-Forwarded-Proto, X-Forwarded-Host and
+  /// X-Request-Id of any other peer are replaced; its X-Real-IP and all of its further
+  /// X-Forwarded-* fields are removed.
+  public var isTrustedPeer: Bool
+  /// `https` or `http`: what the downstream connection is.
+  public var scheme: String
+  /// The value of X-Request-Id, unless a trusted peer has given one.
+  public var requestID: String
+  /// Fields that say who the client is. They replace whatever the client sent under these names.
+  public var identityFields: [(name: String, value: String)]
+  /// Names that only the edge may set, removed wherever they come from a client, whether there is
+  /// a value to set or not. `_` and `-` in them are taken for the same.
+  public var identityFieldNames: [String]
+  /// The fields that the route sets. Those of the handshake and the framing are not its to set,
+  /// see ``isReserved(_:)``.
+  public var setFields: [(name: String, value: String)]
+  /// The names that the route removes, with the same exception.
+  public var removeFields: [String]
+  /// What is taken off the beginning of the path: whole segments, or nothing. Compared as a route's
+  /// path is, see ``ComparablePath``.
+  public var stripPrefix: String?
+  /// What is put before the path, after ``stripPrefix`` has been taken off.
+  public var setPrefix: String?
+  /// The Host for the server; `nil` keeps the client's.
+  public var host: String?
+
+  /// A forwarding that rewrites nothing, for the given client.
+  public init(
+    clientAddress: String, isTrustedPeer: Bool = false, scheme: String, requestID: String,
+    identityFields: [(name: String, value: String)] = [], identityFieldNames: [String] = [],
+    setFields: [(name: String, value: String)] = [], removeFields: [String] = [],
+    stripPrefix: String? = nil, setPrefix: String? = nil, host: String? = nil
+  ) {
+    self.clientAddress = clientAddress
+    self.isTrustedPeer = isTrustedPeer
+    self.scheme = scheme
+    self.requestID = requestID
+    self.identityFields = identityFields
+    self.identityFieldNames = identityFieldNames
+    self.setFields = setFields
+    self.removeFields = removeFields
+    self.stripPrefix = stripPrefix
+    self.setPrefix = setPrefix
+    self.host = host
+  }
+
+  /// Whether a route must leave this field alone: what frames the message and makes the handshake.
+  public static func isReserved(_ name: String) -> Bool {
+    let name = name.asciiLowercased()
+    return Self.reservedNames.contains(name) || name.hasPrefix("sec-websocket-")
+  }
+
+  private static let reservedNames = [
+    "connection", "upgrade", "transfer-encoding", "content-length", "te", "trailer",
+    "keep-alive", "http2-settings", "proxy-connection",
+  ]
+
+  /// The names that the edge answers for itself, in the order in which it writes them.
+  private static let forwardedNames = [
+    "X-Forwarded-For", "X-Forwarded-Proto", "X-Forwarded-Host", "Forwarded", "X-Request-Id",
+  ]
+
+  /// Further fields in which a proxy says whom it heard, and how: its address, and under this
+  /// beginning the port, the prefix that it took off the path, and what else is in use (-Server,
+  /// -Scheme, -Ssl, -User).
+  private static let realAddressName = "X-Real-IP"
+  private static let forwardedBeginning = "X-Forwarded-"
+
+  /// RFC 6455 §11.3. Some servers compare these names octet for octet.
+  private static let webSocketNames = [
+    "Sec-WebSocket-Key", "Sec-WebSocket-Version", "Sec-WebSocket-Protocol",
+    "Sec-WebSocket-Extensions", "Sec-WebSocket-Accept",
+  ]
+}
+
+extension Forwarding {
+  /// The upgrade request for the server. The client's must have passed its checks.
+  public func upgradeRequest(from client: RequestHead) -> RequestHead {
+    var fields = self.endToEndFields(of: client.fields)
+    for (name, value) in self.forwardedFields(of: client) {
+      fields.append(name: name, value: value)
+    }
+    for name in self.removeFields where !Self.isReserved(name) { fields.remove(name) }
+    for (name, value) in self.setFields where !Self.isReserved(name) { fields.set(name, value) }
+    for (name, value) in self.identityFields {
+      fields.removeAll { $0.isSpelledLike(name) }
+      fields.append(name: name, value: value)
+    }
+    // Last, so that nothing above can have removed it.
+    fields.set("Host", self.host ?? client.authority)
+    fields.append(name: "Upgrade", value: "websocket")
+    fields.append(name: "Connection", value: "Upgrade")
+    return RequestHead(
+      method: client.method, target: self.rewritten(client.target), version: .http11,
+      fields: fields)
+  }
+
+  /// What of the client's fields goes on, with the names of the handshake in their usual case.
+  private func endToEndFields(of client: Fields) -> Fields {
+    let hopByHop = HopByHop(of: client)
+    var fields = Fields()
+    fields.reserve(count: client.count + 10, byteCount: client.storage.count + 512)
+    for field in client {
+      // An upgrade has no body: the only Content-Length that comes here is 0.
+      if hopByHop.contains(field) || field.isNamed("content-length") { continue }
+      if self.isOurs(field) || self.isHearsay(field) { continue }
+      if let name = Self.webSocketNames.first(where: field.isNamed) {
+        fields.append(field.renamed(name))
+      } else {
+        fields.append(field)
+      }
+    }
+    return fields
+  }
+
+  /// Whether the edge writes this field, so that the client's copy ends here.
+  private func isOurs(_ field: Fields.Field) -> Bool {
+    Self.forwardedNames.contains(where: field.isSpelledLike)
+      || self.identityFieldNames.contains(where: field.isSpelledLike)
+      || self.identityFields.contains { field.isSpelledLike($0.name) }
+  }
+
+  /// Whether the field says what only a trusted proxy can know, and none has said it. A spelling
+  /// with `_` is nobody's word: a proxy that writes the usual one lets a client's other one pass,
+  /// and the server may take that for the same.
+  private func isHearsay(_ field: Fields.Field) -> Bool {
+    guard
+      field.isSpelledLike(Self.realAddressName)
+        || field.nameBegins(like: Self.forwardedBeginning)
+    else { return false }
+    return !self.isTrustedPeer || field.nameOctets.contains(.underscore)
+  }
+}
+
+// MARK: - Where the request came from
+
+extension Forwarding {
+  private func forwardedFields(of client: RequestHead) -> [(name: String, value: String)] {
+    let fields = client.fields
+    return [
+      ("X-Forwarded-For", Self.chain(fields, "x-forwarded-for", self.clientAddress)),
+      ("X-Forwarded-Proto", self.believed(fields, "x-forwarded-proto") ?? self.scheme),
+      ("X-Forwarded-Host", self.believed(fields, "x-forwarded-host") ?? client.authority),
+      ("Forwarded", Self.chain(fields, "forwarded", self.forwardedElement(of: client))),
+      ("X-Request-Id", self.believedRequestID(fields) ?? self.requestID),
+    ]
+  }
+
+  /// What earlier proxies said in one line, with `last` behind it.
+  private static func chain(_ fields: Fields, _ name: String, _ last: String) -> String {
+    (fields.values(name).filter { !$0.isEmpty } + [last]).joined(separator: ", ")
+  }
+
+  private func believed(_ fields: Fields, _ name: String) -> String? {
+    guard self.isTrustedPeer, let value = fields.first(name), !value.isEmpty else { return nil }
+    return value
+  }
+
+  /// A trusted peer's identifier, where it can be told from others and written into a record as it
+  /// is: 1 to 128 visible ASCII characters.
+  private func believedRequestID(_ fields: Fields) -> String? {
+    guard let value = self.believed(fields, "x-request-id"), value.utf8.count <= 128,
+      value.utf8.allSatisfy({ $0 > 0x20 && $0 < 0x7F })
+    else { return nil }
+    return value
+  }
+
+  /// RFC 7239 §4: `for`, `proto` and `host`. An IPv6 address stands in brackets and quotes (§6).
+  private func forwardedElement(of client: RequestHead) -> String {
+    var node = self.clientAddress
+    if case .v6 = IPAddress(parsing: node), !node.hasPrefix("[") { node = "[\(node)]" }
+    var element = "for=\(Self.quotedIfNeeded(node));proto=\(self.scheme)"
+    if !client.authority.isEmpty {
+      element += ";host=\(Self.quotedIfNeeded(client.authority))"
+    }
+    return element
+  }
+
+  /// A token as it is, anything else as a quoted string (RFC 9110 §5.6.4).
+  private static func quotedIfNeeded(_ text: String) -> String {
+    guard !Fields.isName(text) else { return text }
+    var quoted = "\""
+    for scalar in text.unicodeScalars {
+      if scalar == "\"" || scalar == "\\" { quoted.unicodeScalars.append("\\") }
+      quoted.unicodeScalars.append(scalar)
+    }
+    return quoted + "\""
+  }
+}
+
+// MARK: - The path
+
+extension Forwarding {
+  /// The target with the path's prefix exchanged; the query stays as it is.
+  private func rewritten(_ target: String) -> String {
+    guard self.stripPrefix != nil || self.setPrefix != nil, target.utf8.first == .slash else {
+      return target
+    }
+    let end = target.utf8.firstIndex(of: .questionMark) ?? target.endIndex
+    var path = String(target[..<end])
+    if let prefix = self.stripPrefix { path = Self.stripped(prefix, path) }
+    if let prefix = self.setPrefix { path = Self.withoutLastSlash(prefix) + path }
+    if path.utf8.first != .slash { path = "/" + path }
+    return path + target[end...]
+  }
+
+  /// `path` without `prefix`, where that is one or more whole segments of it. What is left is as it
+  /// was sent, but begins with one `/` however many there were: with two, a reader of URLs could
+  /// take the segment behind them for a host (RFC 3986 §4.2).
+  private static func stripped(_ prefix: String, _ path: String) -> String {
+    guard let wanted = ComparablePath(prefix)?.segments, !wanted.isEmpty,
+      let sent = ComparablePath(path)?.segments, sent.starts(with: wanted)
+    else { return path }
+    var rest = path.utf8[...]
+    // No slash is encoded in either: as many segments go as were compared.
+    for _ in wanted { rest = rest.drop { $0 == .slash }.drop { $0 != .slash } }
+    let behind = rest.drop { $0 == .slash }
+    return rest.isEmpty ? "" : "/" + String(Substring(behind))
+  }
+
+  private static func withoutLastSlash(_ prefix: String) -> String {
+    prefix.utf8.last == .slash ? String(prefix.dropLast()) : prefix
+  }
+}
