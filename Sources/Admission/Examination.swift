@@ -1,0 +1,120 @@
+public import HTTP
+
+/// What an examination of a request found. Pure: no clock, no I/O, no key.
+public enum Examination: Sendable {
+  /// It may go on to the backend.
+  case admit(Admitted)
+  /// It carries a token on which the rule's verifier has to judge; see ``judge(_:rule:)``.
+  case verify(token: String, rule: JWTRule)
+  /// It is answered with a refusal.
+  case refuse(Refusal)
+}
+
+/// Who was let in, and on what ground.
+public struct Admitted: Sendable {
+  /// The ground on which a request was let in.
+  public enum Method: String, Sendable {
+    /// The route asks for nothing.
+    case none
+    /// A JSON Web Token.
+    case jwt
+    /// An API key.
+    case apiKey = "api_key"
+  }
+
+  /// Who the token speaks for.
+  public let subject: String?
+  /// How the client showed who it is.
+  public let method: Method
+  /// What the backend is told about the client.
+  public let identityFields: [(name: String, value: String)]
+  /// When the ground ends, in seconds since 1970.
+  public let expiry: Int64?
+
+  init(
+    method: Method, subject: String? = nil, identityFields: [(name: String, value: String)] = [],
+    expiry: Int64? = nil
+  ) {
+    self.method = method
+    self.subject = subject
+    self.identityFields = identityFields
+    self.expiry = expiry
+  }
+}
+
+/// Whether a request may pass: its origin, then what it carries to show who sends it.
+///
+/// - Parameter subprotocols: the members of Sec-WebSocket-Protocol, in order.
+public func examine(
+  _ head: RequestHead, subprotocols: [String], rules: AdmissionRules
+) -> Examination {
+  if let refusal = originRefusal(head.fields, rules: rules) { return .refuse(refusal) }
+  guard let credentials = rules.credentials else { return .admit(Admitted(method: .none)) }
+  let key = credentials.apiKeys.map { $0.find(in: head.fields) } ?? .absent
+  if key == .known { return .admit(Admitted(method: .apiKey)) }
+  if let rule = credentials.jwt {
+    switch findToken(in: head, subprotocols: subprotocols, sources: rule.sources) {
+    case .token(let token): return .verify(token: token, rule: rule)
+    case .unusable(let reason): return .refuse(.badToken(reason: reason))
+    case .absent: break
+    }
+  }
+  if key == .unknown { return .refuse(.badKey) }
+  return .refuse(credentials.jwt == nil ? .missingKey : .missingToken)
+}
+
+/// What follows from a verifier's verdict: the request is admitted or refused.
+public func judge(_ verdict: Verdict, rule: JWTRule) -> Examination {
+  switch verdict {
+  case .valid(let claims): admission(claims, rule: rule)
+  case .invalid(let reason): .refuse(.badToken(reason: reason))
+  case .notPermitted(let reason): .refuse(.notPermitted(reason: reason))
+  case .unavailable(let reason):
+    .refuse(.verifierUnavailable(reason: reason, retryAfter: .seconds(5)))
+  }
+}
+
+private func originRefusal(_ fields: Fields, rules: AdmissionRules) -> Refusal? {
+  switch fields.count("Origin") {
+  case 0:
+    return rules.requireOrigin ? .originRequired : nil
+  case 1:
+    return rules.origins.admits(fields.first("Origin") ?? "") ? nil : .originNotAllowed
+  default:
+    // RFC 6454 §7.3: one field at most. Which of two a backend reads cannot be known.
+    return .originNotAllowed
+  }
+}
+
+private func admission(_ claims: Claims, rule: JWTRule) -> Examination {
+  var fields: [(name: String, value: String)] = []
+  for (claim, field) in rule.forwardClaims {
+    guard let text = claims.text(claim) else { continue }
+    guard isCarriedExactly(text) else {
+      return .refuse(.notPermitted(reason: "A claim of the token does not fit in a header field."))
+    }
+    fields.append((name: field, value: text))
+  }
+  return .admit(
+    Admitted(
+      method: .jwt, subject: claims.subject, identityFields: fields, expiry: claims.expiry))
+}
+
+/// Whether a field's value reaches the backend as it is. A control octet could end the line, and
+/// white space at an end is trimmed by the reader: " admin" must not arrive as "admin".
+private func isCarriedExactly(_ text: String) -> Bool {
+  !text.utf8.contains(where: \.isControl)
+    && text.utf8.first?.isWhitespace != true && text.utf8.last?.isWhitespace != true
+}
+
+extension APIKeyRule {
+  enum Finding { case absent, unknown, known }
+
+  func find(in fields: Fields) -> Finding {
+    let values = fields.values(self.header)
+    guard let key = values.first, !(values.count == 1 && key.isEmpty) else { return .absent }
+    // Two keys: which of them counts is not for us to guess.
+    guard values.count == 1 else { return .unknown }
+    return self.admits(key) ? .known : .unknown
+  }
+}

@@ -1,0 +1,56 @@
+import Admission
+import HTTP
+import Testing
+
+/// A request head with these fields, in this order.
+func request(_ target: String = "/chat", _ lines: [(String, String)] = []) -> RequestHead {
+  var fields = Fields()
+  fields.append(name: "Host", value: "chat.example.com")
+  for (name, value) in lines { fields.append(name: name, value: value) }
+  return RequestHead(method: "GET", target: target, fields: fields)
+}
+
+/// The field lines without Host, as text.
+func lines(_ head: RequestHead) -> [String] {
+  head.fields.filter { !$0.isNamed("Host") }.map { "\($0.name): \($0.value)" }
+}
+
+/// A verifier that is never asked: examinations are pure.
+struct NoVerifier: TokenVerifying {
+  func verify(_ token: String) async -> Verdict { .unavailable(reason: "Not asked.") }
+}
+
+/// A rule for tokens from these places.
+func tokenRule(
+  _ sources: TokenSource..., forwardClaims: [(claim: String, field: String)] = []
+) -> JWTRule {
+  JWTRule(verifier: NoVerifier(), sources: sources, forwardClaims: forwardClaims)
+}
+
+/// What an examination came to, in a form that compares.
+enum Outcome: Equatable {
+  case admitted(String)
+  case token(String)
+  case refused(Int, String)
+
+  init(_ examination: Examination) {
+    switch examination {
+    case .admit(let admitted): self = .admitted(admitted.method.rawValue)
+    case .verify(let token, _): self = .token(token)
+    case .refuse(let refusal): self = .refused(refusal.status, refusal.error)
+    }
+  }
+}
+
+/// A generator that repeats itself: SplitMix64.
+struct SeededGenerator: RandomNumberGenerator {
+  var state: UInt64
+
+  mutating func next() -> UInt64 {
+    self.state &+= 0x9E37_79B9_7F4A_7C15
+    var mixed = self.state
+    mixed = (mixed ^ mixed >> 30) &* 0xBF58_476D_1CE4_E5B9
+    mixed = (mixed ^ mixed >> 27) &* 0x94D0_49BB_1331_11EB
+    return mixed ^ mixed >> 31
+  }
+}
