@@ -1,0 +1,114 @@
+public import Net
+
+/// Keeps the names in groups resolved: a thread for each name asks the system, which may block,
+/// and asks again when the answer's lifetime ends.
+public final class Resolver: Sendable {
+  /// An answer is used at least this long, lest a lifetime of 0 keep the name server busy.
+  public static let lifetimeMin = Duration.seconds(1)
+  /// A name server's lifetimes are cut to this.
+  public static let lifetimeMax = Duration.seconds(300)
+  /// How long an answer without a lifetime (from a hosts file) is used.
+  public static let lifetimeOfUnknown = Duration.seconds(30)
+  /// When a name that gave no answer is asked for again; the last good addresses stay in use.
+  public static let retryInterval = Duration.seconds(5)
+
+  /// What became of one question.
+  public typealias Answer = Result<NameAnswer, NameFault>
+  /// Asks for one name. May block.
+  public typealias Question = @Sendable (String) throws(NameFault) -> NameAnswer
+
+  private let watches: [NameWatch]
+
+  /// Starts to resolve the names of `groups`.
+  ///
+  /// - Parameters:
+  ///   - question: how a name is looked up.
+  ///   - observe: told of each answer that differs from the one before, for the log.
+  public init(
+    for groups: [Group], asking question: @escaping Question = NameLookup.resolve,
+    observe: @escaping @Sendable (String, Answer) -> Void
+  ) throws(Errno) {
+    let names = groups.reduce(into: Set<String>()) { $0.formUnion($1.names) }
+    var watches: [NameWatch] = []
+    for name in names.sorted() {
+      let users = groups.filter { $0.names.contains(name) }
+      watches.append(try NameWatch(name, users: users, asking: question, observe: observe))
+    }
+    self.watches = watches
+    for watch in watches { try watch.start() }
+  }
+
+  /// Blocks until each name was asked for once, but not beyond `timeout`: tunnels that come before
+  /// an answer find no server.
+  public func waitForFirstAnswers(timeout: Duration) {
+    let deadline = Deadline.now().advanced(by: timeout)
+    for watch in self.watches {
+      _ = watch.answered.wait(timeout: deadline.duration(since: .now()))
+    }
+  }
+
+  /// Ends the threads, each after the question it may be asking.
+  public func stop() { for watch in self.watches { watch.stopped.ring() } }
+}
+
+/// One name, the groups that use it, and the thread that asks for it.
+private final class NameWatch: Sendable {
+  private let name: String
+  private let users: [Group]
+  private let question: Resolver.Question
+  private let observe: @Sendable (String, Resolver.Answer) -> Void
+  let answered: Alarm
+  let stopped: Alarm
+
+  init(
+    _ name: String, users: [Group], asking question: @escaping Resolver.Question,
+    observe: @escaping @Sendable (String, Resolver.Answer) -> Void
+  ) throws(Errno) {
+    self.name = name
+    self.users = users
+    self.question = question
+    self.observe = observe
+    self.answered = try Alarm()
+    self.stopped = try Alarm()
+  }
+
+  func start() throws(Errno) {
+    _ = try Thread.start(name: "resolver") { self.run() }
+  }
+
+  private func run() {
+    var last: Resolver.Answer?
+    repeat {
+      let answer = self.ask()
+      if case .success(let found) = answer {
+        for group in self.users { group.update(self.name, to: found.addresses) }
+      }
+      if !Self.isSame(answer, last) { self.observe(self.name, answer) }
+      last = answer
+      self.answered.ring()
+    } while !self.stopped.wait(timeout: Self.pause(after: last))
+  }
+
+  private func ask() -> Resolver.Answer {
+    do throws(NameFault) {
+      return .success(try self.question(self.name))
+    } catch {
+      return .failure(error)
+    }
+  }
+
+  /// Whether two answers mean the same to a tunnel: the lifetime counts down and is not compared.
+  private static func isSame(_ one: Resolver.Answer, _ two: Resolver.Answer?) -> Bool {
+    switch (one, two) {
+    case (.success(let one), .success(let two)): Set(one.addresses) == Set(two.addresses)
+    case (.failure(let one), .failure(let two)): one == two
+    default: false
+    }
+  }
+
+  private static func pause(after answer: Resolver.Answer?) -> Duration {
+    guard case .success(let found) = answer else { return Resolver.retryInterval }
+    let lifetime = found.lifetime ?? Resolver.lifetimeOfUnknown
+    return min(max(lifetime, Resolver.lifetimeMin), Resolver.lifetimeMax)
+  }
+}
