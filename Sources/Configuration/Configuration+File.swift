@@ -1,0 +1,54 @@
+extension Configuration {
+  /// The longest configuration file, in octets.
+  public static let fileByteCountMax = 4 << 20
+
+  /// Reads and checks a file, and the files it names.
+  ///
+  /// - Parameters:
+  ///   - path: a YAML (or JSON) file; paths in it are relative to its folder.
+  ///   - environment: the values of `${NAME}`.
+  /// - Throws: everything that is wrong, each with its line and key path. Syntax alone ends the
+  ///   reading early.
+  public static func load(
+    path: String, environment: [String: String]
+  ) throws(ConfigurationErrors) -> Configuration {
+    let yaml: String
+    do {
+      yaml = try readFile(at: path, byteCountMax: Self.fileByteCountMax)
+    } catch {
+      // Its sentence names the file already.
+      let message = String(error.message.dropFirst(path.count + 2))
+      throw ConfigurationErrors([Problem(file: path, line: nil, keyPath: "", message: message)])
+    }
+    return try Self.parse(
+      yaml: yaml, path: path, directory: directory(ofFile: path), environment: environment)
+  }
+
+  /// Checks the text of a file.
+  ///
+  /// - Parameters:
+  ///   - yaml: what the file holds.
+  ///   - path: what problems call the file.
+  ///   - directory: what relative paths are relative to.
+  ///   - environment: the values of `${NAME}`.
+  /// - Throws: as ``load(path:environment:)``.
+  public static func parse(
+    yaml: String, path: String, directory: String, environment: [String: String] = [:]
+  ) throws(ConfigurationErrors) -> Configuration {
+    let reading = try Self.reading(
+      yaml: yaml, path: path, directory: directory, environment: environment)
+    return try reading.decode(ConfigurationSection.self).configuration
+  }
+
+  static func reading(
+    yaml: String, path: String, directory: String, environment: [String: String]
+  ) throws(ConfigurationErrors) -> Reading {
+    do {
+      let document = try Document(yaml: yaml, path: path)
+      return Reading(
+        document: document, path: path, directory: directory, environment: environment)
+    } catch {
+      throw ConfigurationErrors([error])
+    }
+  }
+}

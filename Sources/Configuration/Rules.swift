@@ -1,0 +1,117 @@
+public import Admission
+public import Logging
+public import Net
+public import TLS
+public import Telemetry
+
+/// One place where connections are accepted.
+public struct ListenerRules: Sendable {
+  /// The address that is bound.
+  public var address: SocketAddress
+  /// How TLS is terminated; `nil` for plain connections.
+  public var tls: ServerContext?
+  /// What ``tls`` was made from, for people to see.
+  public var tlsSource: ListenerTLSSource?
+
+  /// A listener at `address`, plain without `tls`.
+  public init(
+    address: SocketAddress, tls: ServerContext? = nil, tlsSource: ListenerTLSSource? = nil
+  ) {
+    self.address = address
+    self.tls = tls
+    self.tlsSource = tlsSource
+  }
+}
+
+/// What a listener's TLS is made from.
+public struct ListenerTLSSource: Equatable, Sendable {
+  /// At least one; chosen by the name the client asks for, the first one otherwise.
+  public var certificates: [CertificateFiles]
+  /// Older clients are refused.
+  public var minimumVersion: TLSVersion
+  /// The file with the authorities that sign client certificates; `nil` where none is asked for.
+  public var clientCA: String?
+
+  /// The parts of a listener's TLS.
+  public init(
+    certificates: [CertificateFiles], minimumVersion: TLSVersion = .tls12, clientCA: String? = nil
+  ) {
+    self.certificates = certificates
+    self.minimumVersion = minimumVersion
+    self.clientCA = clientCA
+  }
+}
+
+/// Which requests a route answers, whom it admits, and where they go.
+public struct RouteRules: Sendable {
+  /// Its name in records, 1 to 64 octets.
+  public var name: String
+  /// The requests it answers.
+  public var match: RouteMatch
+  /// What it asks of a client.
+  public var admission: AdmissionRules
+  /// A tunnel on which nothing has come from either side for this long is closed; 1 s to 7 d.
+  public var idleTimeout: Duration
+  /// What becomes of the fields of a request on its way to the server.
+  public var headers: HeaderRules
+  /// Taken off the beginning of the path: whole segments. It begins with `/`.
+  public var stripPrefix: String?
+  /// Put before the path, behind the stripping. It begins with `/`.
+  public var setPrefix: String?
+  /// The name of one of the configuration's ``Configuration/upstreams``.
+  public var upstream: String
+
+  /// A route. Without more it forwards requests as they are.
+  public init(
+    name: String, match: RouteMatch, admission: AdmissionRules,
+    idleTimeout: Duration = .seconds(600), headers: HeaderRules = HeaderRules(),
+    stripPrefix: String? = nil, setPrefix: String? = nil, upstream: String
+  ) {
+    self.name = name
+    self.match = match
+    self.admission = admission
+    self.idleTimeout = idleTimeout
+    self.headers = headers
+    self.stripPrefix = stripPrefix
+    self.setPrefix = setPrefix
+    self.upstream = upstream
+  }
+}
+
+/// What becomes of the fields of a request on its way to the server. Fields that make the handshake
+/// or frame the message are in none of the lists.
+public struct HeaderRules: Sendable {
+  /// Fields that replace those of the same name.
+  public var set: [(name: String, value: String)]
+  /// The names of fields that are left out.
+  public var remove: [String]
+  /// What the server gets as Host; `nil` for what the client sent. In a file it is one of the
+  /// fields that are set.
+  public var host: String?
+
+  /// Rules; without any, every field stays.
+  public init(
+    set: [(name: String, value: String)] = [], remove: [String] = [], host: String? = nil
+  ) {
+    self.set = set
+    self.remove = remove
+    self.host = host
+  }
+}
+
+/// What is logged, and how.
+public struct LogRules: Hashable, Sendable {
+  /// How a record is written.
+  public var format: LogFormat
+  /// Records below it are left out.
+  public var level: Logger.Level
+  /// Whether every connection leaves a record.
+  public var access: Bool
+
+  /// The rules that a file has where it says nothing.
+  public init(format: LogFormat = .json, level: Logger.Level = .info, access: Bool = true) {
+    self.format = format
+    self.level = level
+    self.access = access
+  }
+}

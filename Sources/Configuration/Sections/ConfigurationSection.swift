@@ -1,0 +1,114 @@
+import Logging
+import Net
+import Telemetry
+import Upstream
+
+/// The whole file.
+struct ConfigurationSection: Decodable {
+  enum Keys: String, CodingKey, CaseIterable {
+    case workers, listeners, limits, routes, upstreams, log
+    case shutdownGrace = "shutdown_grace"
+    case trustedProxies = "trusted_proxies"
+  }
+
+  let configuration: Configuration
+
+  init(from decoder: any Decoder) throws {
+    let section = try Section(decoder, Keys.self)
+    let listeners = section.required(.listeners, "where connections are accepted")?.list()
+    let routes = section.required(.routes, "which requests are answered, and how")?.list()
+    var configuration = Configuration(
+      workers: section[.workers].flatMap(Self.workers),
+      listeners: listeners?.compactMap { $0.part(ListenerSection.self)?.rules } ?? [],
+      routes: Self.routes(routes ?? []), upstreams: Self.upstreams(section))
+    if let grace = section[.shutdownGrace]?.duration(in: .zero ... .seconds(3600)) {
+      configuration.shutdownGrace = grace
+    }
+    configuration.trustedProxies = Self.ranges(section[.trustedProxies])
+    if let limits = section[.limits]?.part(LimitsSection.self) {
+      configuration.limits = limits.limits
+    }
+    if let log = section[.log]?.part(LogSection.self) { configuration.log = log.rules }
+    self.configuration = configuration
+  }
+
+  private static func workers(_ entry: Entry) -> Int? {
+    guard let scalar = entry.scalar("auto or a whole number from 1 to 1024") else { return nil }
+    return scalar.characters == "auto" ? nil : entry.integer(in: 1...1024)
+  }
+
+  private static func routes(_ entries: [Entry]) -> [RouteRules] {
+    let routes = entries.map { (place: $0.place, rules: $0.part(RouteSection.self)?.rules) }
+    for (index, route) in routes.enumerated() {
+      let earlier = routes[..<index].first { earlier in
+        guard let wider = earlier.rules?.match, let match = route.rules?.match else { return false }
+        return wider.covers(match)
+      }
+      guard let earlier, let name = earlier.rules?.name else { continue }
+      entries[index].reading.refuse(
+        "never reached: \(earlier.place), \"\(name)\", stands before it and matches all of this",
+        at: Place(route.place.steps + [.key(RouteSection.Keys.match.stringValue)]))
+    }
+    return routes.compactMap(\.rules)
+  }
+
+  private static func upstreams(_ section: Section<Keys>) -> [GroupRules] {
+    guard let entries = section.required(.upstreams, "where routes send to")?.list() else {
+      return []
+    }
+    let groups = entries.compactMap { $0.part(UpstreamSection.self)?.rules }
+    section.entry.reading.checkUpstreamMentions()
+    return groups
+  }
+
+  private static func ranges(_ entry: Entry?) -> [AddressRange] {
+    (entry?.list() ?? []).compactMap { entry in
+      guard let text = entry.text("a block of addresses") else { return nil }
+      if let range = AddressRange(parsing: text) { return range }
+      entry.refuse(
+        "\"\(text)\" is not a block of addresses (as 10.0.0.0/8, 2001:db8::/32 or 192.0.2.1)")
+      return nil
+    }
+  }
+}
+
+/// `limits`
+struct LimitsSection: Decodable {
+  enum Keys: String, CodingKey, CaseIterable {
+    case connections
+    case handshakeTimeout = "handshake_timeout"
+    case headSize = "head_size"
+  }
+
+  let limits: Configuration.Limits
+
+  init(from decoder: any Decoder) throws {
+    let section = try Section(decoder, Keys.self)
+    var limits = Configuration.Limits()
+    if let count = section[.connections]?.integer(in: 1...10_000_000) { limits.connections = count }
+    if let timeout = section[.handshakeTimeout]?.duration(in: .milliseconds(100) ... .seconds(600))
+    {
+      limits.handshakeTimeout = timeout
+    }
+    if let count = section[.headSize]?.byteCount(in: 1 << 10...1 << 20) {
+      limits.headByteCountMax = count
+    }
+    self.limits = limits
+  }
+}
+
+/// `log`
+struct LogSection: Decodable {
+  enum Keys: String, CodingKey, CaseIterable { case format, level, access }
+
+  let rules: LogRules
+
+  init(from decoder: any Decoder) throws {
+    let section = try Section(decoder, Keys.self)
+    var rules = LogRules()
+    if let format = section[.format]?.choice(LogFormat.self) { rules.format = format }
+    if let level = section[.level]?.choice(Logger.Level.self) { rules.level = level }
+    if let access = section[.access]?.flag() { rules.access = access }
+    self.rules = rules
+  }
+}

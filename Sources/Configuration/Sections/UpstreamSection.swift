@@ -1,0 +1,131 @@
+import TLS
+import Upstream
+
+/// `upstreams[]`
+struct UpstreamSection: Decodable {
+  enum Keys: String, CodingKey, CaseIterable {
+    case name, servers, balance, tls, retries
+    case connectTimeout = "connect_timeout"
+  }
+
+  let rules: GroupRules
+
+  init(from decoder: any Decoder) throws {
+    let section = try Section(decoder, Keys.self)
+    let name = section.required(.name)?.name(as: .upstream)
+    let entries = section.required(.servers)?.list()
+    let servers = Self.servers(entries ?? [])
+    var rules = GroupRules(name: name ?? "", servers: servers)
+    if let balance = section[.balance]?.choice(Balance.self) { rules.balance = balance }
+    if let timeout = section[.connectTimeout]?.duration(in: .milliseconds(10) ... .seconds(300)) {
+      rules.connectTimeout = timeout
+    }
+    if let retries = section[.retries]?.integer(in: 0...10) { rules.retries = retries }
+    rules.tls = Self.tls(section, servers)
+    self.rules = rules
+  }
+
+  private static func servers(_ entries: [Entry]) -> [ServerRules] {
+    var places: [ServerURL: Place] = [:]
+    return entries.compactMap { entry in
+      let rules =
+        entry.writtenScalar == nil
+        ? entry.part(ServerSection.self)?.rules
+        : entry.serverURL().map { ServerRules(url: $0) }
+      guard let rules else { return nil }
+      if let earlier = places.updateValue(entry.place, forKey: rules.url) {
+        entry.refuse(
+          "duplicate: \(rules.url) is also \(earlier) (give one of them a weight instead)")
+      }
+      return rules
+    }
+  }
+
+  private static func tls(_ section: Section<Keys>, _ servers: [ServerRules]) -> ClientContext? {
+    let isNeeded = servers.contains { $0.url.scheme == .wss }
+    guard let entry = section[.tls] else {
+      return isNeeded ? section.entry.clientContext(ca: nil, serverName: nil) : nil
+    }
+    let context = entry.part(UpstreamTLSSection.self)?.context
+    if !isNeeded, !servers.isEmpty {
+      entry.refuse("contradiction: no server has the scheme wss or https")
+    }
+    return context
+  }
+}
+
+/// `upstreams[].servers[]`, where it is more than a URL.
+struct ServerSection: Decodable {
+  enum Keys: String, CodingKey, CaseIterable { case url, weight }
+
+  let rules: ServerRules
+
+  init(from decoder: any Decoder) throws {
+    let section = try Section(decoder, Keys.self)
+    let url = section.required(.url)?.serverURL()
+    let weight = section[.weight]?.integer(in: 1...1000) ?? 1
+    guard let url else { throw Refused() }
+    self.rules = ServerRules(url: url, weight: weight)
+  }
+}
+
+/// `upstreams[].tls`
+struct UpstreamTLSSection: Decodable {
+  enum Keys: String, CodingKey, CaseIterable {
+    case ca
+    case serverName = "server_name"
+  }
+
+  let context: ClientContext
+
+  init(from decoder: any Decoder) throws {
+    let section = try Section(decoder, Keys.self)
+    let ca = section[.ca]?.path()
+    let serverName = section[.serverName]?.text("a host name")
+    do {
+      self.context = try ClientContext(ca: ca, serverName: serverName)
+    } catch {
+      let entry =
+        switch error.part {
+        case .ca: section[.ca]
+        case .serverName: section[.serverName]
+        default: nil as Entry?
+        }
+      (entry ?? section.entry).refuse(error.message)
+      throw Refused()
+    }
+  }
+}
+
+extension Entry {
+  /// Where a server is; the path of a socket is seen from the folder of the configuration file.
+  fileprivate func serverURL() -> ServerURL? {
+    self.parsed("the URL of a server") { text throws(ServerURLError) in
+      try ServerURL(parsing: self.resolvingSocketPath(text))
+    }
+  }
+
+  fileprivate func clientContext(ca: String?, serverName: String?) -> ClientContext? {
+    do {
+      return try ClientContext(ca: ca, serverName: serverName)
+    } catch {
+      self.refuse(error.message)
+      return nil
+    }
+  }
+
+  /// A name that no other of its kind has: 1 to 64 letters, digits, `-`, `_` and `.`.
+  func name(as naming: Naming) -> String? {
+    guard let name = self.text("a name") else { return nil }
+    let isWord = name.utf8.allSatisfy { octet in
+      (0x30...0x39).contains(octet) || (0x41...0x5A).contains(octet)
+        || (0x61...0x7A).contains(octet) || [0x2D, 0x2E, 0x5F].contains(octet)
+    }
+    guard isWord, name.utf8.count <= 64 else {
+      self.refuse("\"\(name)\" is not a name: 1 to 64 letters, digits, \"-\", \"_\" and \".\" are")
+      return nil
+    }
+    self.reading.claim(name, as: naming, at: self.place)
+    return name
+  }
+}

@@ -1,0 +1,226 @@
+import Admission
+import HTTP
+import Logging
+import Net
+import TLS
+import Telemetry
+import Testing
+import Upstream
+
+@testable import Configuration
+
+@Suite("a file that is right")
+struct ConfigurationTests {
+  @Test("nothing but what must be there gets the defaults")
+  func defaults() throws {
+    let configuration = try Fixtures.parse(Fixtures.file())
+    #expect(configuration.workers == nil)
+    #expect(configuration.shutdownGrace == .seconds(30))
+    #expect(configuration.trustedProxies.isEmpty)
+    #expect(configuration.limits == .init())
+    #expect(configuration.limits.connections == 100_000)
+    #expect(configuration.limits.handshakeTimeout == .seconds(10))
+    #expect(configuration.limits.headByteCountMax == 16_384)
+    #expect(configuration.log == LogRules(format: .json, level: .info, access: true))
+    #expect(configuration.listeners.map(\.address.description) == ["127.0.0.1:8080"])
+    #expect(configuration.listeners[0].tls == nil)
+  }
+
+  @Test("a route without more admits as its origins say and forwards as it came")
+  func routeDefaults() throws {
+    let route = try #require(try Fixtures.parse(Fixtures.file()).routes.first)
+    #expect(route.name == "main")
+    #expect(route.match.matches(host: "any.example.com", path: "/x"))
+    #expect(route.admission.origins == .any)
+    #expect(route.admission.requireOrigin == false)
+    #expect(route.admission.credentials == nil)
+    #expect(route.admission.connectionsPerClient == nil)
+    #expect(route.admission.upgradesPerClient == nil)
+    #expect(route.idleTimeout == .seconds(600))
+    #expect(route.headers.set.isEmpty && route.headers.remove.isEmpty && route.headers.host == nil)
+    #expect(route.stripPrefix == nil && route.setPrefix == nil)
+    #expect(route.upstream == "backend")
+  }
+
+  @Test("a group without more takes turns and tries twice again")
+  func upstreamDefaults() throws {
+    let group = try #require(try Fixtures.parse(Fixtures.file()).upstreams.first)
+    #expect(group.name == "backend")
+    #expect(group.servers.map(\.url.description) == ["ws://127.0.0.1:9001"])
+    #expect(group.servers.map(\.weight) == [1])
+    #expect(group.balance == .roundRobin)
+    #expect(group.tls == nil)
+    #expect(group.connectTimeout == .seconds(3))
+    #expect(group.retries == 2)
+  }
+
+  @Test("every key, in JSON, which YAML contains: what is global")
+  func wholeTop() throws {
+    let configuration = try Fixtures.parse(wholeExample)
+    #expect(configuration.workers == 2)
+    #expect(configuration.shutdownGrace == .seconds(45))
+    #expect(configuration.trustedProxies.count == 2)
+    #expect(configuration.limits.connections == 5000)
+    #expect(configuration.limits.handshakeTimeout == .milliseconds(2500))
+    #expect(configuration.limits.headByteCountMax == 8192)
+    #expect(configuration.log == LogRules(format: .text, level: .debug, access: false))
+    let listeners = configuration.listeners
+    #expect(
+      listeners.map(\.address.description) == ["0.0.0.0:8443", "unix:\(Fixtures.folder)/edge.sock"])
+    #expect(listeners.map { $0.tls != nil } == [true, false])
+    let folder = Fixtures.folder
+    #expect(
+      listeners[0].tlsSource
+        == ListenerTLSSource(
+          certificates: [
+            CertificateFiles(certificate: "\(folder)/one.crt", key: "\(folder)/one.key"),
+            CertificateFiles(certificate: "\(folder)/two.crt", key: "\(folder)/two.key"),
+          ], minimumVersion: .tls13, clientCA: "\(folder)/one.crt"))
+  }
+
+  @Test("every key: routes")
+  func wholeRoutes() throws {
+    let routes = try Fixtures.parse(wholeExample).routes
+    #expect(routes.map(\.name) == ["chat", "rest"])
+    let chat = try #require(routes.first)
+    #expect(chat.match.matches(host: "a.chat.example.com", path: "/chat/1"))
+    #expect(!chat.match.matches(host: "example.com", path: "/chat/1"))
+    #expect(chat.admission.requireOrigin)
+    #expect(chat.admission.connectionsPerClient == 20)
+    #expect(chat.admission.upgradesPerClient == Rate(permitsPerSecond: 10, burst: 20))
+    #expect(chat.idleTimeout == .seconds(1200))
+    #expect(chat.headers.set.map(\.name) == ["X-Edge"])
+    #expect(chat.headers.set.map(\.value) == ["sluice"])
+    #expect(chat.headers.host == "inner")
+    #expect(chat.headers.remove == ["X-Debug"])
+    #expect(chat.stripPrefix == "/chat" && chat.setPrefix == "/ws")
+    guard case .listed(let origins) = chat.admission.origins else {
+      Issue.record("origins are listed")
+      return
+    }
+    #expect(
+      origins.map(\.description) == ["https://example.com", "https://*.example.com", "null"])
+  }
+
+  @Test("every key: credentials")
+  func wholeCredentials() throws {
+    let routes = try Fixtures.parse(wholeExample).routes
+    let credentials = try #require(routes[0].admission.credentials)
+    let jwt = try #require(credentials.jwt)
+    #expect(
+      jwt.sources == [.authorization, .subprotocol, .cookie("session"), .query("access_token")])
+    #expect(jwt.forwardClaims.map(\.claim) == ["sub", "team.name"])
+    #expect(jwt.forwardClaims.map(\.field) == ["X-Auth-Subject", "X-Auth-Team"])
+    let keys = try #require(credentials.apiKeys)
+    #expect(keys.header == "X-Key")
+    for key in ["first-key", "second-key", "third-key"] { #expect(keys.admits(key)) }
+    for key in ["# ours", "", "file:keys.txt", " second-key "] { #expect(!keys.admits(key)) }
+    let rest = try #require(routes[1].admission.credentials)
+    #expect(rest.jwt?.sources == [.authorization])
+    #expect(rest.apiKeys == nil)
+  }
+
+  @Test("every key: upstreams, one of which no route uses")
+  func wholeUpstreams() throws {
+    let groups = try Fixtures.parse(wholeExample).upstreams
+    #expect(groups.map(\.name) == ["chat-backend", "other", "unused"])
+    #expect(
+      groups[0].servers.map(\.url.description)
+        == ["ws://10.0.0.1:9001", "wss://10.0.0.2:9001", "unix:\(Fixtures.folder)/chat.sock"])
+    #expect(groups[0].servers.map(\.weight) == [1, 2, 1])
+    #expect(groups[0].balance == .leastConnections)
+    #expect(groups[0].tls?.serverName == "chat.internal")
+    #expect(groups[0].connectTimeout == .seconds(1))
+    #expect(groups[0].retries == 0)
+    #expect(groups.map { $0.tls != nil } == [true, false, false])
+  }
+
+  @Test("servers with TLS are verified also where nothing says how")
+  func defaultVerification() throws {
+    let yaml = Fixtures.file(server: "ws://127.0.0.1, https://example.com")
+    #expect(try Fixtures.parse(yaml).upstreams[0].tls != nil)
+  }
+
+  @Test("anchors, aliases and merged mappings")
+  func anchors() throws {
+    let configuration = try Fixtures.parse(
+      """
+      listeners: [{ address: 127.0.0.1:8080 }]
+      routes:
+        - &first
+          name: a
+          match: { path: /a/ }
+          origins: &origins [https://example.com]
+          idle_timeout: 5s
+          upstream: &name backend
+        - <<: *first
+          name: b
+          match: { path: /b/ }
+          origins: *origins
+        - name: c
+          match: { path: / }
+          origins: *origins
+          upstream: *name
+      upstreams: [{ name: backend, servers: [ws://127.0.0.1:1] }]
+      """)
+    #expect(configuration.routes.map(\.name) == ["a", "b", "c"])
+    #expect(configuration.routes.map(\.idleTimeout) == [.seconds(5), .seconds(5), .seconds(600)])
+    #expect(configuration.routes.map(\.upstream) == ["backend", "backend", "backend"])
+  }
+
+  @Test("variables hold text, numbers, flags and words alike")
+  func variables() throws {
+    let yaml = Fixtures.file(
+      top: """
+        workers: ${W}
+        limits: { connections: "${C:-7}", head_size: "${S:-2KiB}" }
+        log: { access: "${A}", level: "${L:-warning}" }
+        """, server: "\"${HOST:-ws://127.0.0.1}:${PORT}\"")
+    let configuration = try Configuration.parse(
+      yaml: yaml, path: "a.yaml", directory: ".",
+      environment: ["W": "3", "A": "false", "PORT": "81"])
+    #expect(configuration.workers == 3)
+    #expect(configuration.limits.connections == 7)
+    #expect(configuration.limits.headByteCountMax == 2048)
+    #expect(configuration.log == LogRules(level: .warning, access: false))
+    #expect(configuration.upstreams[0].servers[0].url.description == "ws://127.0.0.1:81")
+    let words = try Configuration.parse(
+      yaml: Fixtures.file(top: "workers: ${W}", origins: "${O}"), path: "a.yaml", directory: ".",
+      environment: ["W": "auto", "O": "any"])
+    #expect(words.workers == nil)
+    #expect(words.routes[0].admission.origins == .any)
+  }
+
+  @Test("a rate without a burst allows at once what it allows in a second, and at least one")
+  func burst() throws {
+    for (rate, expected) in [
+      ("50/s", Rate(permitsPerSecond: 50, burst: 50)),
+      ("6/m", Rate(permitsPerSecond: 0.1, burst: 1)),
+      ("7200/h", Rate(permitsPerSecond: 2, burst: 2)),
+    ] {
+      let yaml = Fixtures.file(route: "limits: { upgrades_per_client: { rate: \(rate) } }")
+      #expect(try Fixtures.parse(yaml).routes[0].admission.upgradesPerClient == expected)
+    }
+  }
+
+  @Test("proxy makes one route for everything")
+  func proxy() throws {
+    let address = try #require(SocketAddress(parsing: "127.0.0.1:8080"))
+    let plain = try Configuration.proxy(
+      to: ServerURL(parsing: "ws://127.0.0.1:3000"), listen: address, tls: nil)
+    #expect(plain.listeners.map(\.address) == [address])
+    #expect(plain.listeners[0].tls == nil)
+    #expect(plain.routes.count == 1)
+    #expect(plain.routes[0].match.matches(host: "x", path: "/anything"))
+    #expect(plain.routes[0].admission.origins == .any)
+    #expect(plain.routes[0].upstream == plain.upstreams[0].name)
+    #expect(plain.upstreams[0].tls == nil)
+    let secure = try Configuration.proxy(
+      to: ServerURL(parsing: "wss://example.com"), listen: address,
+      tls: CertificateFiles(
+        certificate: "\(Fixtures.folder)/one.crt", key: "\(Fixtures.folder)/one.key"))
+    #expect(secure.listeners[0].tls != nil)
+    #expect(secure.listeners[0].tlsSource?.certificates.count == 1)
+    #expect(secure.upstreams[0].tls != nil)
+  }
+}

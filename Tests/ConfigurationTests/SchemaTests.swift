@@ -1,0 +1,172 @@
+import Admission
+import Foundation
+import Logging
+import Net
+import Telemetry
+import Testing
+import Upstream
+
+@testable import Configuration
+
+/// The repository's own files, beside the sources.
+enum Repository {
+  static let folder = URL(fileURLWithPath: #filePath)
+    .deletingLastPathComponent().deletingLastPathComponent().deletingLastPathComponent().path
+
+  static func contents(_ path: String) throws -> String {
+    try String(contentsOfFile: "\(Self.folder)/\(path)", encoding: .utf8)
+  }
+}
+
+@Suite("the default file, the schema and the manual say the same as the decoder")
+struct SchemaTests {
+  /// The keys that the decoder knows, by the pattern of their mapping's place.
+  private static func knownKeys() throws -> [String: [String]] {
+    let reading = try Configuration.reading(
+      yaml: wholeExample, path: "a.json", directory: Fixtures.folder,
+      environment: Fixtures.environment)
+    _ = try reading.decode(ConfigurationSection.self)
+    return reading.knownKeys
+  }
+
+  @Test("the whole example has every key that the decoder knows")
+  func exampleIsWhole() throws {
+    var found: [String: Set<String>] = [:]
+    for case (let place, .mapping(let members)) in try JSONValue.read(json: wholeExample).parts() {
+      found[place.pattern, default: []].formUnion(members.keys)
+    }
+    for (pattern, keys) in try Self.knownKeys() {
+      #expect(found[pattern] == Set(keys), "\(pattern)")
+    }
+  }
+
+  @Test("the schema has the decoder's keys in each mapping, no more and no fewer")
+  func schemaKeys() throws {
+    let schema = try Schema(json: Repository.contents("config/sluice.schema.json"))
+    let known = try Self.knownKeys().mapValues(Set.init)
+    #expect(schema.knownKeys() == known)
+  }
+
+  @Test("the schema accepts what the decoder accepts")
+  func schemaAccepts() throws {
+    let schema = try Schema(json: Repository.contents("config/sluice.schema.json"))
+    #expect(schema.faults(of: try JSONValue.read(json: wholeExample)) == [])
+    let file = try JSONValue.read(yaml: Repository.contents("config/sluice.yaml"))
+    #expect(schema.faults(of: file) == [])
+  }
+
+  @Test("the schema's defaults are the decoder's")
+  func schemaDefaults() throws {
+    let schema = try Schema(json: Repository.contents("config/sluice.schema.json"))
+    let configuration = try Fixtures.parse(Fixtures.file())
+    let (route, group) = (configuration.routes[0], configuration.upstreams[0])
+    let limits = configuration.limits
+    let expected: [(definition: String?, key: String, value: JSONValue)] = [
+      (nil, "shutdown_grace", .text(Quantity.text(of: configuration.shutdownGrace))),
+      ("limits", "connections", .number(limits.connections)),
+      ("limits", "handshake_timeout", .text(Quantity.text(of: limits.handshakeTimeout))),
+      ("limits", "head_size", .text(Quantity.text(ofByteCount: limits.headByteCountMax))),
+      ("route", "require_origin", .flag(route.admission.requireOrigin)),
+      ("route", "idle_timeout", .text(Quantity.text(of: route.idleTimeout))),
+      ("upstream", "balance", .text(group.balance.rawValue)),
+      ("upstream", "connect_timeout", .text(Quantity.text(of: group.connectTimeout))),
+      ("upstream", "retries", .number(group.retries)),
+      ("server", "weight", .number(group.servers[0].weight)),
+      ("log", "format", .text(configuration.log.format.rawValue)),
+      ("log", "level", .text(configuration.log.level.rawValue)),
+      ("log", "access", .flag(configuration.log.access)),
+    ]
+    for (definition, key, value) in expected {
+      #expect(schema.defaultValue(of: key, in: definition) == value, "\(key)")
+    }
+  }
+
+  @Test(
+    "the schema refuses what the decoder refuses",
+    arguments: [
+      "workers: 0", "workers: many", "worker: 1", "shutdown_grace: 30", "log: { level: loud }",
+      "limits: { head_size: 64KB }", "trusted_proxies: []", "log: { access: maybe }",
+    ])
+  func schemaRefuses(line: String) throws {
+    let schema = try Schema(json: Repository.contents("config/sluice.schema.json"))
+    let yaml = Fixtures.file(top: line)
+    #expect(!Fixtures.problems(yaml).isEmpty)
+    #expect(schema.faults(of: try JSONValue.read(yaml: yaml)).count == 1)
+  }
+
+  @Test("the default file and the manual name every key")
+  func everyKeyIsNamed() throws {
+    let file = try Repository.contents("config/sluice.yaml")
+    let manual = try Repository.contents("docs/configuration.md")
+    for (pattern, keys) in try Self.knownKeys() {
+      for key in keys {
+        #expect(file.contains("\(key):"), "config/sluice.yaml does not name \(pattern) \(key)")
+        #expect(
+          manual.contains("`\(key)`"), "docs/configuration.md does not name \(pattern) \(key)")
+      }
+    }
+  }
+
+  /// A folder with the files that config/sluice.yaml names, and `config/` for itself.
+  private static func checkout(_ name: String) throws -> String {
+    let folder = "\(Fixtures.folder)/\(name)"
+    for name in ["config", "certs/dev"] {
+      try FileManager.default.createDirectory(
+        atPath: "\(folder)/\(name)", withIntermediateDirectories: true)
+    }
+    let copies = [
+      ("one.crt", "certs/dev/localhost.pem"), ("one.key", "certs/dev/localhost-key.pem"),
+      ("one.crt", "config/clients.pem"), ("one.crt", "config/ca.pem"),
+      ("keys.txt", "config/keys.txt"),
+    ]
+    for (source, copy) in copies {
+      try FileManager.default.copyItem(
+        atPath: "\(Fixtures.folder)/\(source)", toPath: "\(folder)/\(copy)")
+    }
+    return folder
+  }
+
+  @Test("the default file with all its comments as keys is right too, and has every key")
+  func uncommentedFile() throws {
+    let file = try Repository.contents("config/sluice.yaml")
+    let lines = file.components(separatedBy: "\n").compactMap { line -> String? in
+      // The example of `origins` takes the place of what is in force.
+      if line == "    origins: any" { return nil }
+      return line.replacing(/^( *)# ( *(?:- |[a-z_]+:(?: |$)))/) { "\($0.output.1)\($0.output.2)" }
+    }
+    let yaml = lines.joined(separator: "\n").replacing("path: / ", with: "path: /chat/ ")
+    let folder = try Self.checkout("uncommented")
+    let reading = try Configuration.reading(
+      yaml: yaml, path: "sluice.yaml", directory: "\(folder)/config",
+      environment: Fixtures.environment)
+    do {
+      let configuration = try reading.decode(ConfigurationSection.self).configuration
+      #expect(configuration.limits == .init())
+      #expect(configuration.shutdownGrace == .seconds(30))
+      #expect(configuration.routes[0].idleTimeout == .seconds(600))
+      #expect(configuration.upstreams[0].connectTimeout == .seconds(3))
+      #expect(configuration.upstreams[0].servers.count == 3)
+    } catch {
+      Issue.record("\(error)")
+    }
+    // That one is a comment behind a key, because it excludes `keys`.
+    let known = try Self.knownKeys().filter { $0.key != "routes[].auth.jwt.jwks" }
+    #expect(Set(reading.knownKeys.keys) == Set(known.keys))
+  }
+
+  @Test("the default file is right once its certificate is there")
+  func defaultFile() throws {
+    let folder = try Self.checkout("default")
+    Fixtures.write(
+      try Repository.contents("config/sluice.yaml"), to: "config/sluice.yaml", in: folder)
+    let configuration = try Configuration.load(
+      path: "\(folder)/config/sluice.yaml", environment: [:])
+    #expect(
+      configuration.listeners.map(\.address.description) == ["0.0.0.0:8443", "127.0.0.1:8080"])
+    #expect(configuration.listeners.map { $0.tls != nil } == [true, false])
+    #expect(configuration.upstreams[0].servers.map(\.url.description) == ["ws://127.0.0.1:9001"])
+    #expect(configuration.routes[0].match.matches(host: "localhost", path: "/any/path"))
+    #expect(configuration.routes[0].admission.origins == .any)
+    #expect(configuration.log.format == .text)
+  }
+}
