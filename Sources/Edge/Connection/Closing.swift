@@ -1,0 +1,54 @@
+internal import Net
+internal import Transport
+
+/// The client's answer is on its way and is the last: the edge says so, then waits for the client's
+/// own end. A socket closed with octets unread would be reset, and the reset could overtake the
+/// answer (RFC 9112 §9.6).
+struct Closing: ~Copyable {
+  private var downstream: ByteStream
+  private let token: Token
+
+  init(_ downstream: consuming ByteStream, _ token: Token) {
+    self.downstream = downstream
+    self.token = token
+  }
+
+  consuming func begin(_ bench: inout Workbench) -> Connection {
+    bench.arm(self.token, after: Limits.closingTimeout)
+    guard self.downstream.end(&bench.scratch) == nil else { return self.deadlinePassed(&bench) }
+    return self.read(&bench)
+  }
+
+  consuming func handle(_ event: Event, _ bench: inout Workbench) -> Connection {
+    self.downstream.note(event.readiness)
+    if event.readiness.contains(.writable), self.downstream.queuedByteCount > 0 {
+      guard self.downstream.flush(&bench.scratch) == nil else { return self.deadlinePassed(&bench) }
+      // A slow client that takes something is given more time.
+      bench.arm(self.token, after: Limits.closingTimeout)
+    }
+    return self.read(&bench)
+  }
+
+  /// Drops what the client still sends.
+  private consuming func read(_ bench: inout Workbench) -> Connection {
+    var receives = 0
+    while self.downstream.isReadable {
+      guard receives < Limits.receivesPerTurnMax else {
+        bench.unfinished.append(self.token)
+        break
+      }
+      receives += 1
+      bench.scratch.inbound.clear()
+      switch self.downstream.receive(&bench.scratch) {
+      case .octets, .nothing: continue
+      case .ended, .failed: return self.deadlinePassed(&bench)
+      }
+    }
+    return .closing(self)
+  }
+
+  consuming func deadlinePassed(_ bench: inout Workbench) -> Connection {
+    self.downstream.close(&bench.scratch)
+    return bench.closeConnection()
+  }
+}

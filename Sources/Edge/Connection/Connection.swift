@@ -1,0 +1,107 @@
+internal import Admission
+internal import Net
+internal import Transport
+
+/// One client's connection, from its acceptance to its end. A phase owns exactly what is meaningful
+/// in it, and moving on consumes it.
+///
+///     handshaking ─▶ readingHead ─▶ admitting ─▶ connecting ─▶ upgrading ─▶ tunneling ─▶ closed
+///       (TLS)           │  (HTTP)   (Admission)  (Upstream)        │        (Tunnel)       ▲
+///                       │               │             │            ├─▶ responding ─────────┤
+///                       └───────────────┴─────────────┴────────────┴─▶ closing ────────────┘
+///                         (a refusal, or a server's own answer: sent, then the client's end awaited)
+///
+/// Each phase has one file, named after it, with up to three entries: `handle` for readiness,
+/// `deadlinePassed` for its timer, and how it begins.
+enum Connection: ~Copyable {
+  case handshaking(Handshaking)
+  case readingHead(ReadingHead)
+  case admitting(Admitting)
+  case connecting(Connecting)
+  case upgrading(Upgrading)
+  case tunneling(Tunneling)
+  case responding(Responding)
+  case closing(Closing)
+  case closed
+
+  /// Whether the slot can be freed.
+  var isClosed: Bool {
+    switch self {
+    case .closed: true
+    default: false
+    }
+  }
+
+  /// One of its descriptors is ready.
+  mutating func handle(_ event: Event, _ bench: inout Workbench) {
+    switch consume self {
+    // First: nearly every event is one of a tunnel.
+    case .tunneling(let phase): self = phase.handle(event, &bench)
+    case .handshaking(let phase): self = phase.handle(event, &bench)
+    case .readingHead(let phase): self = phase.handle(event, &bench)
+    case .admitting(let phase): self = phase.handle(event, &bench)
+    case .connecting(let phase): self = phase.handle(event, &bench)
+    case .upgrading(let phase): self = phase.handle(event, &bench)
+    case .responding(let phase): self = phase.handle(event, &bench)
+    case .closing(let phase): self = phase.handle(event, &bench)
+    case .closed: self = .closed
+    }
+  }
+
+  /// The deadline of its phase has passed.
+  mutating func deadlinePassed(_ bench: inout Workbench) {
+    switch consume self {
+    case .handshaking(let phase): self = phase.deadlinePassed(&bench)
+    case .readingHead(let phase): self = phase.deadlinePassed(&bench)
+    case .admitting(let phase): self = phase.deadlinePassed(&bench)
+    case .connecting(let phase): self = phase.deadlinePassed(&bench)
+    case .upgrading(let phase): self = phase.deadlinePassed(&bench)
+    case .tunneling(let phase): self = phase.deadlinePassed(&bench)
+    case .responding(let phase): self = phase.deadlinePassed(&bench)
+    case .closing(let phase): self = phase.deadlinePassed(&bench)
+    case .closed: self = .closed
+    }
+  }
+
+  /// A verifier has judged its token.
+  mutating func judged(_ verdict: Verdict, _ bench: inout Workbench) {
+    switch consume self {
+    case .admitting(let phase): self = phase.judged(verdict, &bench)
+    // The connection has given up waiting meanwhile.
+    case let other: self = other
+    }
+  }
+
+  /// The process begins to stop: who has not asked for anything yet is let go.
+  mutating func drain(_ bench: inout Workbench) {
+    switch consume self {
+    case .handshaking(let phase): self = phase.drain(&bench)
+    case .readingHead(let phase): self = phase.drain(&bench)
+    case let other: self = other
+    }
+  }
+
+  /// The grace is over: whatever is left ends now.
+  mutating func cut(_ bench: inout Workbench) {
+    switch consume self {
+    case .handshaking(let phase): self = phase.drain(&bench)
+    case .readingHead(let phase): self = phase.cut(&bench)
+    case .admitting(let phase): self = phase.cut(&bench)
+    case .connecting(let phase): self = phase.cut(&bench)
+    case .upgrading(let phase): self = phase.cut(&bench)
+    case .tunneling(let phase): self = phase.cut(&bench)
+    case .responding(let phase): self = phase.cut(&bench)
+    case .closing(let phase): self = phase.deadlinePassed(&bench)
+    case .closed: self = .closed
+    }
+  }
+}
+
+/// What is known of a connection from its acceptance on.
+struct Arrival: Sendable {
+  let token: Token
+  let listener: Listener
+  /// The other end of the socket; `nil` where the kernel does not say.
+  let peer: SocketAddress?
+  let acceptedAt: Deadline
+}

@@ -1,0 +1,147 @@
+internal import Admission
+internal import Configuration
+internal import HTTP
+internal import Net
+internal import Telemetry
+internal import Transport
+internal import Upstream
+
+/// One request and what becomes of it: the facts of its access record, and what it holds of quotas
+/// and loads until it is finished. Touched when something about the request is decided, never by a
+/// message.
+final class Exchange {
+  let arrival: Arrival
+  /// Names the request in answers, records and towards the server.
+  let requestID: String
+  /// The client behind trusted proxies; `nil` where it cannot be known.
+  let client: IPAddress?
+  private let method: String?
+  private let host: String?
+  private let target: String?
+  private(set) var route: Route?
+  private(set) var subject: String?
+  private var upstream: String?
+  private var hasEnteredQuota = false
+  private var isFinished = false
+
+  /// - Parameter head: `nil` where the head could not be read.
+  init(_ arrival: Arrival, _ head: RequestHead?, _ bench: inout Workbench) {
+    self.arrival = arrival
+    let trusted = bench.snapshot.trustedProxies
+    let peer = arrival.peer?.ipAddress
+    self.client =
+      head.map {
+        clientAddress(peer: peer, fields: $0.fields, trusted: trusted)
+      } ?? peer
+    self.requestID = Self.requestID(head, Self.isTrusted(peer, trusted), &bench.chance)
+    self.method = head?.method
+    self.host = head?.authority
+    if let head { self.route = bench.snapshot.route(host: head.host, path: head.path) }
+    let rules = self.route?.rules.admission.credentials
+    self.target = head.map { loggedTarget($0.target, rules: rules) }
+  }
+
+  deinit { assert(self.isFinished, "an exchange ended without a record") }
+
+  /// Whether what the peer says about earlier hops is believed.
+  func isTrustedPeer(_ bench: borrowing Workbench) -> Bool {
+    Self.isTrusted(self.arrival.peer?.ipAddress, bench.snapshot.trustedProxies)
+  }
+
+  private static func isTrusted(_ peer: IPAddress?, _ trusted: [AddressRange]) -> Bool {
+    guard let peer else { return !trusted.isEmpty }
+    return trusted.contains { $0.contains(peer) }
+  }
+
+  /// A trusted proxy's own number, so that records can be followed through it; a new one otherwise.
+  private static func requestID(
+    _ head: RequestHead?, _ isTrusted: Bool, _ chance: inout Chance
+  ) -> String {
+    if isTrusted, let given = head?.fields.first("X-Request-Id"),
+      (1...128).contains(given.utf8.count), given.utf8.allSatisfy({ $0 > 0x20 && $0 < 0x7F })
+    {
+      return given
+    }
+    let digits = String(chance.next(), radix: 16)
+    return String(repeating: "0", count: 16 - digits.count) + digits
+  }
+
+  /// The address for records and forwarded fields.
+  var clientText: String { self.client?.description ?? peerText(self.arrival.peer) }
+
+  func admitted(_ admitted: Admitted) { self.subject = admitted.subject }
+
+  func tried(_ endpoint: Endpoint) { self.upstream = endpoint.label }
+
+  /// Counts the client against the route's quotas; a refusal where they are used up.
+  func enterQuotas(_ route: Route, _ bench: borrowing Workbench) -> Refusal? {
+    let entered = bench.commons.quotas.enter(
+      client: self.client, route: route.rules.name, rules: route.rules.admission, now: bench.now)
+    switch entered {
+    case .entered:
+      self.hasEnteredQuota = true
+      return nil
+    case .tooManyConnections: return .tooManyConnections(retryAfter: Limits.retryAfter)
+    case .tooManyUpgrades(let delay): return .tooManyUpgrades(retryAfter: delay)
+    }
+  }
+
+  /// Answers with a refusal and ends the connection behind it.
+  func refuse(
+    _ refusal: Refusal, _ downstream: consuming ByteStream, _ bench: inout Workbench
+  ) -> Connection {
+    let (head, body) = refusal.response(requestID: self.requestID)
+    let tls = downstream.tlsVersion
+    let fault = downstream.send(head.serialized() + body, &bench.scratch)
+    self.finish(
+      Ending(
+        kind: .request, status: refusal.status, closer: .edge, reason: refusal.reason, tls: tls,
+        error: refusal.error), bench)
+    guard fault == nil else {
+      downstream.close(&bench.scratch)
+      return bench.closeConnection()
+    }
+    return Closing(downstream, self.arrival.token).begin(&bench)
+  }
+
+  /// How an exchange ended.
+  struct Ending {
+    let kind: AccessRecord.Kind
+    let status: Int
+    let closer: AccessRecord.Closer
+    let reason: String
+    let tls: String?
+    var error: String?
+    var inboundByteCount: UInt64 = 0
+    var outboundByteCount: UInt64 = 0
+  }
+
+  /// Gives back what the request held and writes its record. Once, at the end of every path.
+  func finish(_ ending: Ending, _ bench: borrowing Workbench) {
+    assert(!self.isFinished, "an exchange ended twice")
+    self.isFinished = true
+    if self.hasEnteredQuota, let route = self.route {
+      bench.commons.quotas.leave(
+        client: self.client, route: route.rules.name, rules: route.rules.admission)
+    }
+    let duration = Deadline.now().duration(since: self.arrival.acceptedAt)
+    bench.commons.access.write { self.record(ending, duration) }
+  }
+
+  private func record(_ ending: Ending, _ duration: Duration) -> AccessRecord {
+    var record = AccessRecord(
+      kind: ending.kind, requestID: self.requestID, client: self.clientText,
+      status: ending.status, duration: duration, closer: ending.closer, reason: ending.reason)
+    record.route = self.route?.rules.name
+    record.subject = self.subject
+    record.upstream = self.upstream
+    record.method = self.method
+    record.host = self.host
+    record.target = self.target
+    record.tls = ending.tls
+    record.error = ending.error
+    record.inboundByteCount = ending.inboundByteCount
+    record.outboundByteCount = ending.outboundByteCount
+    return record
+  }
+}

@@ -1,0 +1,122 @@
+internal import Admission
+internal import Configuration
+internal import HTTP
+internal import Net
+internal import Transport
+internal import WebSocket
+
+/// A request whose head is complete: what is to become of it. Cheap checks come first, and those
+/// that cost a verification last.
+struct Reception {
+  private let exchange: Exchange
+  private let head: RequestHead
+
+  init(_ exchange: Exchange, _ head: RequestHead) {
+    self.exchange = exchange
+    self.head = head
+  }
+
+  /// - Parameter pipelined: octets that came behind the head.
+  func decide(
+    _ downstream: consuming ByteStream, _ pipelined: [UInt8], _ bench: inout Workbench
+  ) -> Connection {
+    do throws(Refusal) {
+      if bench.isDraining { throw .draining(retryAfter: Limits.retryAfter) }
+      guard bench.commons.occupancy.maySpareTunnel else {
+        throw .overloaded(retryAfter: Limits.retryAfter)
+      }
+      guard let route = self.exchange.route else { throw .noRoute }
+      let request = try self.parse()
+      // Before the credentials: guessing them is to cost the guesser something.
+      if let refusal = self.exchange.enterQuotas(route, bench) { throw refusal }
+      let found = examine(
+        self.head, subprotocols: request.subprotocols, rules: route.rules.admission)
+      let admission = PendingAdmission(
+        exchange: self.exchange, route: route, head: self.head, pipelined: pipelined)
+      switch found {
+      case .admit(let admitted): return admission.admitted(admitted, downstream, &bench)
+      case .verify(let token, let rule):
+        return Admitting(downstream, admission, rule).begin(token, &bench)
+      case .refuse(let refusal): throw refusal
+      }
+    } catch {
+      return self.exchange.refuse(error, downstream, &bench)
+    }
+  }
+
+  private func parse() throws(Refusal) -> UpgradeRequest {
+    do throws(UpgradeRequest.Rejection) {
+      return try UpgradeRequest.parse(self.head)
+    } catch {
+      throw .upgrade(status: error.status, reason: error.reason, fields: error.fields)
+    }
+  }
+}
+
+/// A request on its way through admission.
+struct PendingAdmission {
+  let exchange: Exchange
+  let route: Route
+  let head: RequestHead
+  let pipelined: [UInt8]
+
+  /// The client may pass: the request for the server is made, and a server is looked for.
+  func admitted(
+    _ admitted: Admitted, _ downstream: consuming ByteStream, _ bench: inout Workbench
+  ) -> Connection {
+    self.exchange.admitted(admitted)
+    let head = self.forwarded(for: admitted, bench)
+    do throws(UpgradeRequest.Rejection) {
+      let upgrade = OutgoingUpgrade(
+        exchange: self.exchange, route: self.route, request: try UpgradeRequest.parse(head),
+        octets: head.serialized(), pipelined: self.pipelined,
+        markerSubprotocol: self.marker(in: head))
+      return Connecting.begin(upgrade, downstream, tried: [], fault: nil, &bench)
+    } catch {
+      let refusal = Refusal.upgrade(
+        status: error.status, reason: error.reason, fields: error.fields)
+      return self.exchange.refuse(refusal, downstream, &bench)
+    }
+  }
+
+  /// The head as the server gets it: without tokens, with what the edge vouches for.
+  private func forwarded(
+    for admitted: Admitted, _ bench: borrowing Workbench
+  ) -> RequestHead {
+    let rules = self.route.rules
+    let credentials = rules.admission.credentials
+    let clean = credentials.map { withoutCredentials(self.head, rules: $0) } ?? self.head
+    let forwarding = Forwarding(
+      // The peer, not the client: each proxy names whom it heard (RFC 7239 §4).
+      clientAddress: peerText(self.exchange.arrival.peer),
+      isTrustedPeer: self.exchange.isTrustedPeer(bench),
+      scheme: self.exchange.arrival.listener.scheme, requestID: self.exchange.requestID,
+      identityFields: admitted.identityFields,
+      identityFieldNames: credentials?.identityFieldNames ?? [],
+      setFields: rules.headers.set, removeFields: rules.headers.remove,
+      stripPrefix: rules.stripPrefix, setPrefix: rules.setPrefix, host: rules.headers.host)
+    return forwarding.upgradeRequest(from: clean)
+  }
+
+  /// `bearer`, where the client offered it as the marker of a token that is cut from the list: it is
+  /// echoed if the server chooses no subprotocol, since browsers insist on a choice.
+  private func marker(in forwarded: RequestHead) -> String? {
+    let marker = self.head.fields.tokens("Sec-WebSocket-Protocol")
+      .first { $0.lowercased() == "bearer" }
+    let isLeft = forwarded.fields.contains("Sec-WebSocket-Protocol", token: "bearer")
+    return isLeft ? nil : marker
+  }
+}
+
+/// A request for a server, kept until one has answered it.
+struct OutgoingUpgrade {
+  let exchange: Exchange
+  let route: Route
+  /// What was asked of the server: its answer is checked against it.
+  let request: UpgradeRequest
+  /// The request's head on the wire.
+  let octets: [UInt8]
+  /// What the client sent behind its head: the first octets of the tunnel.
+  let pipelined: [UInt8]
+  let markerSubprotocol: String?
+}

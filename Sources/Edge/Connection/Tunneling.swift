@@ -1,0 +1,258 @@
+internal import Configuration
+internal import Net
+internal import Telemetry
+internal import Transport
+internal import Tunnel
+internal import Upstream
+
+/// Octets go both ways between the client and a server. What is to be done is the ``Tunnel``'s to
+/// say; this does it. The hot path of the whole program: nothing in here allocates for a message.
+struct Tunneling: ~Copyable {
+  private var downstream: ByteStream
+  private var upstream: ByteStream
+  private var tunnel = Tunnel()
+  private let exchange: Exchange
+  private let endpoint: Endpoint
+  private let token: Token
+  private let upstreamRegistration: UInt8
+  /// When octets last came from either side.
+  private var lastActivity = Deadline(nanoseconds: 0)
+  /// Who ended the tunnel first, and how.
+  private var cause: Cause?
+
+  private struct Cause {
+    let closer: AccessRecord.Closer
+    let reason: String
+  }
+
+  init(
+    _ downstream: consuming ByteStream, _ server: consuming UpstreamAttempt,
+    _ upgrade: OutgoingUpgrade
+  ) {
+    self.downstream = downstream
+    self.exchange = upgrade.exchange
+    self.endpoint = server.endpoint
+    self.token = upgrade.exchange.arrival.token
+    self.upstreamRegistration = server.token.registration
+    self.upstream = server.intoStream()
+  }
+
+  /// - Parameters:
+  ///   - answer: the client's 101. What the server sent behind its own stands in the scratch.
+  ///   - pipelined: what the client sent behind its request.
+  consuming func begin(
+    _ answer: [UInt8], _ pipelined: [UInt8], _ bench: inout Workbench
+  ) -> Connection {
+    self.lastActivity = bench.now
+    bench.arm(self.token, after: self.idleTimeout)
+    if let fault = self.downstream.send(answer, &bench.scratch) {
+      self.failed(.downstream, fault, &bench)
+    }
+    if !bench.scratch.inbound.isEmpty { self.forward(from: .upstream, &bench) }
+    if !pipelined.isEmpty {
+      _ = self.tunnel.received(pipelined.count, from: .downstream)
+      if let fault = self.upstream.send(pipelined, &bench.scratch) {
+        self.failed(.upstream, fault, &bench)
+      }
+    }
+    self.pump(from: .upstream, &bench)
+    self.pump(from: .downstream, &bench)
+    return self.settle(&bench)
+  }
+
+  consuming func handle(_ event: Event, _ bench: inout Workbench) -> Connection {
+    switch event.token.registration {
+    case 0:
+      self.downstream.note(event.readiness)
+      if event.readiness.contains(.writable), self.downstream.queuedByteCount > 0 {
+        self.flush(towards: .downstream, &bench)
+      }
+      self.pump(from: .downstream, &bench)
+    case self.upstreamRegistration:
+      self.upstream.note(event.readiness)
+      if event.readiness.contains(.writable), self.upstream.queuedByteCount > 0 {
+        self.flush(towards: .upstream, &bench)
+      }
+      self.pump(from: .upstream, &bench)
+    default:
+      break
+    }
+    return self.settle(&bench)
+  }
+
+  consuming func deadlinePassed(_ bench: inout Workbench) -> Connection {
+    if self.tunnel.draining != nil { return self.close(&bench) }
+    let end = self.lastActivity.advanced(by: self.idleTimeout)
+    guard end <= bench.now else {
+      bench.wheel.arm(Int(self.token.slot), at: end)
+      return .tunneling(self)
+    }
+    return self.end("idle_timeout", &bench)
+  }
+
+  consuming func cut(_ bench: inout Workbench) -> Connection { self.end("shutdown", &bench) }
+}
+
+// MARK: - Octets
+
+extension Tunneling {
+  /// How long both sides may be silent.
+  private var idleTimeout: Duration {
+    let configured = self.exchange.route?.rules.idleTimeout ?? .seconds(600)
+    return self.tunnel.isHalfClosed ? min(configured, Limits.halfClosedTimeout) : configured
+  }
+
+  /// Carries octets from one side to the other for as long as there are some, the other side has
+  /// room, and the turn lasts.
+  private mutating func pump(from side: Side, _ bench: inout Workbench) {
+    switch side {
+    case .downstream: self.pump(side, registration: 0, &bench)
+    case .upstream: self.pump(side, registration: self.upstreamRegistration, &bench)
+    }
+  }
+
+  private mutating func pump(
+    _ side: Side, registration: UInt8, _ bench: inout Workbench
+  ) {
+    var receives = 0
+    while self.mayReceive(from: side) {
+      guard receives < Limits.receivesPerTurnMax else {
+        bench.unfinished.append(self.token.registered(as: registration))
+        return
+      }
+      receives &+= 1
+      bench.scratch.inbound.clear()
+      switch self.receive(from: side, &bench) {
+      case .octets: self.forward(from: side, &bench)
+      case .nothing: continue
+      case .ended:
+        if !bench.scratch.inbound.isEmpty { self.forward(from: side, &bench) }
+        self.ended(side, &bench)
+      case .failed(let fault): self.failed(side, fault, &bench)
+      }
+    }
+  }
+
+  private func mayReceive(from side: Side) -> Bool {
+    switch side {
+    case .downstream: self.downstream.isReadable && self.tunnel.mayRead(.downstream)
+    case .upstream: self.upstream.isReadable && self.tunnel.mayRead(.upstream)
+    }
+  }
+
+  private mutating func receive(
+    from side: Side, _ bench: inout Workbench
+  ) -> ByteStream.OnReceive {
+    switch side {
+    case .downstream: self.downstream.receive(&bench.scratch)
+    case .upstream: self.upstream.receive(&bench.scratch)
+    }
+  }
+
+  /// Sends what stands in the scratch to the other side, from where it is.
+  private mutating func forward(from side: Side, _ bench: inout Workbench) {
+    self.lastActivity = bench.now
+    switch self.tunnel.received(bench.scratch.inbound.count, from: side) {
+    case .drop: bench.scratch.inbound.clear()
+    case .forward:
+      switch side {
+      case .downstream:
+        if let fault = self.upstream.sendInbound(&bench.scratch) {
+          return self.failed(.upstream, fault, &bench)
+        }
+        _ = self.tunnel.queued(self.upstream.queuedByteCount, towards: .upstream)
+      case .upstream:
+        if let fault = self.downstream.sendInbound(&bench.scratch) {
+          return self.failed(.downstream, fault, &bench)
+        }
+        _ = self.tunnel.queued(self.downstream.queuedByteCount, towards: .downstream)
+      }
+    }
+  }
+
+  /// A slow peer takes octets again.
+  private mutating func flush(towards side: Side, _ bench: inout Workbench) {
+    let fault: StreamFault?
+    let count: Int
+    switch side {
+    case .downstream:
+      fault = self.downstream.flush(&bench.scratch)
+      count = self.downstream.queuedByteCount
+    case .upstream:
+      fault = self.upstream.flush(&bench.scratch)
+      count = self.upstream.queuedByteCount
+    }
+    if let fault { return self.failed(side, fault, &bench) }
+    if case .resume(let source) = self.tunnel.queued(count, towards: side) {
+      self.pump(from: source, &bench)
+    }
+  }
+}
+
+// MARK: - Ends
+
+extension Tunneling {
+  private mutating func ended(_ side: Side, _ bench: inout Workbench) {
+    self.note(Cause(closer: side.closer, reason: "closed"))
+    self.perform(self.tunnel.ended(side), &bench)
+    if self.tunnel.draining == nil { bench.arm(self.token, after: self.idleTimeout) }
+  }
+
+  private mutating func failed(_ side: Side, _ fault: StreamFault, _ bench: inout Workbench) {
+    self.note(Cause(closer: side.closer, reason: fault.reason))
+    switch side {
+    case .downstream: self.downstream.discardQueue(&bench.scratch)
+    case .upstream: self.upstream.discardQueue(&bench.scratch)
+    }
+    bench.arm(self.token, after: Limits.drainTimeout)
+    self.perform(self.tunnel.failed(side), &bench)
+  }
+
+  private mutating func perform(_ action: Tunnel.OnEnd, _ bench: inout Workbench) {
+    guard case .end(let side) = action else { return }
+    let fault =
+      switch side {
+      case .downstream: self.downstream.end(&bench.scratch)
+      case .upstream: self.upstream.end(&bench.scratch)
+      }
+    if let fault { self.failed(side, fault, &bench) }
+  }
+
+  private mutating func note(_ cause: Cause) {
+    if self.cause == nil { self.cause = cause }
+  }
+
+  /// Goes on, or closes when both directions have ended and nothing is left to send.
+  private consuming func settle(_ bench: inout Workbench) -> Connection {
+    guard self.tunnel.isOver, self.downstream.queuedByteCount == 0,
+      self.upstream.queuedByteCount == 0
+    else { return .tunneling(self) }
+    return self.close(&bench)
+  }
+
+  /// The edge ends the tunnel.
+  private consuming func end(_ reason: String, _ bench: inout Workbench) -> Connection {
+    self.note(Cause(closer: .edge, reason: reason))
+    _ = self.downstream.end(&bench.scratch)
+    _ = self.upstream.end(&bench.scratch)
+    return self.close(&bench)
+  }
+
+  private consuming func close(_ bench: inout Workbench) -> Connection {
+    self.exchange.finish(
+      .init(
+        kind: .tunnel, status: 101, closer: self.cause?.closer ?? .edge,
+        reason: self.cause?.reason ?? "closed", tls: self.downstream.tlsVersion,
+        inboundByteCount: self.tunnel.octetCount(from: .downstream),
+        outboundByteCount: self.tunnel.octetCount(from: .upstream)), bench)
+    self.endpoint.end()
+    bench.commons.occupancy.upstreamEnded()
+    self.upstream.close(&bench.scratch)
+    self.downstream.close(&bench.scratch)
+    return bench.closeConnection()
+  }
+}
+
+extension Side {
+  fileprivate var closer: AccessRecord.Closer { self == .downstream ? .downstream : .upstream }
+}

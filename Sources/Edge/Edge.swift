@@ -1,0 +1,123 @@
+internal import Admission
+public import Configuration
+public import Logging
+public import Net
+internal import TLS
+internal import Telemetry
+internal import Transport
+internal import Upstream
+
+/// Why an edge cannot start.
+public struct EdgeError: Error, CustomStringConvertible, Sendable {
+  /// One sentence that names the listener, where one is at fault.
+  public let description: String
+}
+
+/// The data plane: listeners, workers and the resolver of one process.
+///
+///     let edge = try Edge(configuration, log: logger)
+///     …
+///     edge.drain()             // on SIGTERM
+///     edge.waitUntilDone()
+public final class Edge: Sendable {
+  /// Where it listens, in the order of the configuration, with real port numbers.
+  public let addresses: [SocketAddress]
+
+  private let configuration: Configuration
+  private let workers: [(mailbox: Mailbox<Message>, thread: Thread)]
+  private let resolver: Resolver
+
+  /// How long the start waits for the first addresses of upstream names.
+  private static let firstAnswersTimeout = Duration.seconds(2)
+
+  /// Binds all listeners and begins to serve.
+  ///
+  /// - Throws: which listener cannot be bound, or what the system lacks.
+  public init(_ configuration: Configuration, log: Logger) throws {
+    let descriptorLimit = ProcessLimits.raiseDescriptorLimit()
+    self.configuration = configuration
+    let snapshot = Snapshot(configuration)
+    let workerCount = configuration.workers ?? ProcessLimits.processorCount
+    let listeners = try Self.bind(configuration.listeners, workerCount)
+    self.addresses = listeners.first?.map { $0.socket.address } ?? []
+    self.resolver = try Resolver(for: snapshot.groups) { Self.note($0, $1, log) }
+    self.resolver.waitForFirstAnswers(timeout: Self.firstAnswersTimeout)
+    let mailboxes = try (0..<workerCount).map { _ in try Mailbox<Message>() }
+    let commons = Commons(
+      occupancy: Occupancy(
+        connectionCountMax: configuration.limits.connections, descriptorLimit: descriptorLimit,
+        // Each worker is about to open its epoll instance.
+        openDescriptorCount: ProcessLimits.openDescriptorCount() + workerCount),
+      quotas: ClientQuotas(), log: log, access: AccessLog(log, isOn: configuration.log.access))
+    self.workers = try zip(mailboxes, listeners).enumerated().map { index, pair in
+      let (mailbox, listeners) = pair
+      let thread = try Thread.start(name: "worker-\(index)") {
+        Self.serve(snapshot, commons, mailbox, listeners)
+      }
+      return (mailbox, thread)
+    }
+  }
+
+  private static func serve(
+    _ snapshot: Snapshot, _ commons: Commons, _ mailbox: Mailbox<Message>, _ listeners: [Listener]
+  ) {
+    do {
+      var worker = try Worker(Workbench(snapshot, commons, mailbox), listeners)
+      worker.run()
+    } catch {
+      commons.log.critical("a worker cannot start", metadata: ["reason": "\(error)"])
+    }
+  }
+
+  /// Ends accepting at once and lets tunnels live for the configured grace.
+  public func drain() {
+    for worker in self.workers {
+      worker.mailbox.post(.drain(grace: self.configuration.shutdownGrace))
+    }
+    self.resolver.stop()
+  }
+
+  /// Blocks until every worker has ended, which follows ``drain()``. Once only.
+  public func waitUntilDone() {
+    for worker in self.workers { worker.thread.join() }
+  }
+
+  /// Every worker's end of every listener. The first worker's decide on the port where 0 is asked
+  /// for; a unix socket is bound once and shared.
+  private static func bind(
+    _ rules: [ListenerRules], _ workerCount: Int
+  ) throws(EdgeError) -> [[Listener]] {
+    var rows: [[Listener]] = []
+    for worker in 0..<workerCount {
+      var row: [Listener] = []
+      for (index, listener) in rules.enumerated() {
+        let first = worker == 0 ? nil : rows[0][index].socket
+        row.append(Listener(try Self.bind(listener.address, first), tls: listener.tls))
+      }
+      rows.append(row)
+    }
+    return rows
+  }
+
+  private static func bind(
+    _ address: SocketAddress, _ first: ListeningSocket?
+  ) throws(EdgeError) -> ListeningSocket {
+    do throws(Errno) {
+      if let first, case .unix = address { return try ListeningSocket(sharing: first) }
+      return try ListeningSocket(binding: first?.address ?? address)
+    } catch {
+      throw EdgeError(description: "cannot listen on \(address): \(error)")
+    }
+  }
+
+  private static func note(_ name: String, _ answer: Resolver.Answer, _ log: Logger) {
+    switch answer {
+    case .success(let found):
+      let addresses = found.addresses.map(\.description).joined(separator: " ")
+      log.info("resolved", metadata: ["name": "\(name)", "addresses": "\(addresses)"])
+    case .failure(let fault):
+      log.warning(
+        "cannot resolve", metadata: ["name": "\(name)", "reason": "\(fault.reason)"])
+    }
+  }
+}

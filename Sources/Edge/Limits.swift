@@ -1,0 +1,33 @@
+/// The limits of the data plane that no configuration sets. Those that one sets are in
+/// Configuration's `Limits` and in the rules of routes and groups.
+enum Limits {
+  /// Octets of a request target (RFC 9112 §3 asks for 8000 at least); beyond it 414.
+  static let targetByteCountMax = 8 * 1024
+  /// Octets of a server's response head; beyond it 502.
+  static let responseHeadByteCountMax = 64 * 1024
+  /// How long a verifier may take to judge a token; beyond it 503.
+  static let verdictTimeout = Duration.seconds(10)
+  /// How long a server may take from the request to its answer's head; beyond it 504.
+  static let upgradeTimeout = Duration.seconds(10)
+  /// How long a client may take to accept an answer that ends its connection, and to close.
+  static let closingTimeout = Duration.seconds(5)
+  /// How long the rest of a tunnel may take after one side broke.
+  static let drainTimeout = Duration.seconds(10)
+  /// How long the rest of a tunnel may be silent after one side has ended: for WebSocket that is the
+  /// end of both (RFC 6455 §7.1.1), and whoever does not follow is a zombie.
+  static let halfClosedTimeout = Duration.seconds(5)
+  /// How long neither side of an answer that is passed through may be silent.
+  static let responseTimeout = Duration.seconds(60)
+  /// Receives for one connection and turn, so that a busy peer does not starve the others.
+  static let receivesPerTurnMax = 4
+  /// Connections accepted by one listener and turn.
+  static let acceptsPerTurnMax = 64
+  /// How long accepting pauses when descriptors have run out.
+  static let acceptPause = Duration.milliseconds(100)
+  /// Connections above the configured limit that are still taken, to be told 503.
+  static let surplusConnectionCountMax = 1024
+  /// Attempts that one request may make, whatever `retries` says: the registration is an octet.
+  static let attemptCountMax = 100
+  /// How long a client is asked to wait where Retry-After goes with an answer.
+  static let retryAfter = Duration.seconds(1)
+}
