@@ -1,0 +1,66 @@
+"""Fixtures. What they hand out is in harness/; every server listens on a port of its own."""
+
+import resource
+import sys
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+
+from harness.authority import Authority  # noqa: E402
+from harness.backends import NodeBackend, WebSocketsBackend  # noqa: E402
+
+DESCRIPTORS = 20_000
+
+
+def pytest_configure():
+    """2,000 tunnels need descriptors; children inherit what is set here."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if hard != resource.RLIM_INFINITY and hard < DESCRIPTORS:
+        try:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (DESCRIPTORS, DESCRIPTORS))
+            return
+        except (ValueError, PermissionError):
+            pass
+    wanted = DESCRIPTORS if hard == resource.RLIM_INFINITY else min(DESCRIPTORS, hard)
+    if soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+
+
+@pytest.fixture
+def enter():
+    """`enter(thing)` starts a context manager that ends with the test."""
+    with ExitStack() as stack:
+        yield stack.enter_context
+
+
+@pytest.fixture(scope="module")
+def enter_for_module():
+    """`enter_for_module(thing)` starts a context manager that ends with the file's tests."""
+    with ExitStack() as stack:
+        yield stack.enter_context
+
+
+@pytest.fixture(scope="session")
+def authority(tmp_path_factory):
+    return Authority(tmp_path_factory.mktemp("authority"))
+
+
+@pytest.fixture(scope="session")
+def localhost(authority):
+    """(certificate, key) for localhost and the loopback addresses."""
+    return authority.issue("localhost", "127.0.0.1", "::1")
+
+
+@pytest.fixture(scope="session")
+def websockets_backend():
+    with WebSocketsBackend() as backend:
+        yield backend
+
+
+@pytest.fixture(scope="session")
+def node_backend():
+    with NodeBackend() as backend:
+        yield backend

@@ -1,0 +1,96 @@
+"""SIGTERM and SIGINT: stop accepting, give tunnels their grace, leave with 0."""
+
+import signal
+import time
+
+import pytest
+
+from harness.backends import ScriptedBackend
+from harness.conditions import eventually
+from harness.edge import Edge, configuration
+from harness.wire import connect, tunnel
+
+BOTH = [signal.SIGTERM, signal.SIGINT]
+
+
+@pytest.fixture
+def backend(enter):
+    return enter(ScriptedBackend())
+
+
+def is_refused(address):
+    try:
+        connect(address).close()
+    except ConnectionRefusedError:
+        return True
+    return False
+
+
+@pytest.mark.parametrize("number", BOTH)
+def test_without_tunnels(enter, backend, number):
+    edge = enter(Edge(configuration(backend.url, shutdown_grace="30s")))
+    edge.signal(number)
+    assert edge.wait_for_exit(5) == 0
+
+
+@pytest.mark.parametrize("number", BOTH)
+def test_the_last_tunnel_ends_the_grace(enter, backend, number):
+    edge = enter(Edge(configuration(backend.url, shutdown_grace="30s")))
+    wires = [tunnel(edge.address) for _ in range(3)]
+    edge.signal(number)
+    eventually(lambda: is_refused(edge.address), "new connections to be refused", 3)
+    for wire in wires:
+        assert wire.echoes(), "the grace was not given"
+    for wire in wires:
+        wire.close()
+    assert edge.wait_for_exit(5) == 0
+    assert len(edge.records("tunnel")) == 3
+
+
+def test_the_grace_ends(enter, backend):
+    edge = enter(Edge(configuration(backend.url, shutdown_grace="2s")))
+    wires = [tunnel(edge.address) for _ in range(3)]
+    begin = time.monotonic()
+    edge.signal()
+    assert wires[0].echoes()
+    assert edge.wait_for_exit(8) == 0
+    assert 1.0 < time.monotonic() - begin < 6
+    for wire in wires:
+        wire.read_to_end()
+        wire.close()
+    records = edge.records("tunnel")
+    assert [record["closed_by"] for record in records] == ["edge"] * 3
+
+
+def test_a_client_without_a_request_does_not_hold_it_up(enter, backend):
+    limits = {"handshake_timeout": "20s"}
+    edge = enter(Edge(configuration(backend.url, shutdown_grace="2s", limits=limits)))
+    with connect(edge.address) as wire:
+        wire.send(b"GET / HT")
+        edge.signal()
+        assert edge.wait_for_exit(8) == 0
+
+
+@pytest.mark.parametrize("number", BOTH)
+def test_a_second_signal_does_not_wait(enter, backend, number):
+    edge = enter(Edge(configuration(backend.url, shutdown_grace="60s")))
+    with tunnel(edge.address) as wire:
+        edge.signal(number)
+        eventually(lambda: is_refused(edge.address), "the first signal to work", 3)
+        assert wire.echoes()
+        edge.signal(number)
+        edge.wait_for_exit(2)
+
+
+def test_a_port_is_free_for_the_next_process_at_once(enter, backend):
+    """Tunnels of the last process do not keep the next from binding."""
+    first = enter(Edge(configuration(backend.url, shutdown_grace="30s")))
+    address = first.address
+    with tunnel(address) as wire:
+        first.signal()
+        eventually(lambda: is_refused(address), "the listener to close", 3)
+        settings = configuration(backend.url, listeners=[{"address": address}])
+        second = enter(Edge(settings))
+        with tunnel(second.address) as other:
+            assert other.echoes()
+        assert wire.echoes()
