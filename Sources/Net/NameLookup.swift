@@ -19,6 +19,9 @@ public struct NameAnswer: Equatable, Sendable {
 public struct NameFault: Error, Equatable, Sendable {
   /// The C library's sentence.
   public let reason: String
+
+  /// A fault, as a lookup or a test makes it.
+  public init(reason: String) { self.reason = reason }
 }
 
 /// Looks names up the way the system is configured to (hosts file, search list, name servers).
@@ -36,10 +39,22 @@ public enum NameLookup {
     return NameAnswer(addresses: addresses, lifetime: known.map { .seconds($0) })
   }
 
+  /// Addresses of a family that this machine has no address of are left out, unless it has none but
+  /// loopback: then there is nothing to go by.
   private static func addresses(of name: String) throws(NameFault) -> [IPAddress] {
+    do throws(NameFault) {
+      return try self.addresses(of: name, flags: AI_ADDRCONFIG)
+    } catch {
+      return try self.addresses(of: name, flags: 0)
+    }
+  }
+
+  private static func addresses(
+    of name: String, flags: CInt
+  ) throws(NameFault) -> [IPAddress] {
     var hints = unsafe addrinfo()
     unsafe hints.ai_socktype = CInt(SOCK_STREAM.rawValue)
-    unsafe hints.ai_flags = AI_ADDRCONFIG
+    unsafe hints.ai_flags = flags
     var list: UnsafeMutablePointer<addrinfo>?
     let code = unsafe getaddrinfo(name, nil, &hints, &list)
     guard code == 0 else {

@@ -35,7 +35,12 @@ public final class Resolver: Sendable {
       watches.append(try NameWatch(name, users: users, asking: question, observe: observe))
     }
     self.watches = watches
-    for watch in watches { try watch.start() }
+    do throws(Errno) {
+      for watch in watches { try watch.start() }
+    } catch {
+      self.stop()
+      throw error
+    }
   }
 
   /// Blocks until each name was asked for once, but not beyond `timeout`: tunnels that come before
@@ -49,6 +54,14 @@ public final class Resolver: Sendable {
 
   /// Ends the threads, each after the question it may be asking.
   public func stop() { for watch in self.watches { watch.stopped.ring() } }
+}
+
+extension Resolver {
+  /// How long after `answer` the name is asked for again.
+  static func pause(after answer: Answer) -> Duration {
+    guard case .success(let found) = answer else { return Self.retryInterval }
+    return min(max(found.lifetime ?? Self.lifetimeOfUnknown, Self.lifetimeMin), Self.lifetimeMax)
+  }
 }
 
 /// One name, the groups that use it, and the thread that asks for it.
@@ -78,6 +91,7 @@ private final class NameWatch: Sendable {
 
   private func run() {
     var last: Resolver.Answer?
+    var pause = Resolver.retryInterval
     repeat {
       let answer = self.ask()
       if case .success(let found) = answer {
@@ -85,8 +99,9 @@ private final class NameWatch: Sendable {
       }
       if !Self.isSame(answer, last) { self.observe(self.name, answer) }
       last = answer
+      pause = Resolver.pause(after: answer)
       self.answered.ring()
-    } while !self.stopped.wait(timeout: Self.pause(after: last))
+    } while !self.stopped.wait(timeout: pause)
   }
 
   private func ask() -> Resolver.Answer {
@@ -104,11 +119,5 @@ private final class NameWatch: Sendable {
     case (.failure(let one), .failure(let two)): one == two
     default: false
     }
-  }
-
-  private static func pause(after answer: Resolver.Answer?) -> Duration {
-    guard case .success(let found) = answer else { return Resolver.retryInterval }
-    let lifetime = found.lifetime ?? Resolver.lifetimeOfUnknown
-    return min(max(lifetime, Resolver.lifetimeMin), Resolver.lifetimeMax)
   }
 }

@@ -32,7 +32,8 @@ struct Reception {
       let found = examine(
         self.head, subprotocols: request.subprotocols, rules: route.rules.admission)
       let admission = PendingAdmission(
-        exchange: self.exchange, route: route, head: self.head, pipelined: pipelined)
+        exchange: self.exchange, route: route, head: self.head, request: request,
+        pipelined: pipelined)
       switch found {
       case .admit(let admitted): return admission.admitted(admitted, downstream, &bench)
       case .verify(let token, let rule):
@@ -58,6 +59,7 @@ struct PendingAdmission {
   let exchange: Exchange
   let route: Route
   let head: RequestHead
+  let request: UpgradeRequest
   let pipelined: [UInt8]
 
   /// The client may pass: the request for the server is made, and a server is looked for.
@@ -68,7 +70,7 @@ struct PendingAdmission {
     let head = self.forwarded(for: admitted, bench)
     do throws(UpgradeRequest.Rejection) {
       let upgrade = OutgoingUpgrade(
-        exchange: self.exchange, route: self.route, request: try UpgradeRequest.parse(head),
+        exchange: self.exchange, route: self.route, request: try self.request(in: head),
         octets: head.serialized(), pipelined: self.pipelined,
         markerSubprotocol: self.marker(in: head))
       return Connecting.begin(upgrade, downstream, tried: [], fault: nil, &bench)
@@ -77,6 +79,15 @@ struct PendingAdmission {
         status: error.status, reason: error.reason, fields: error.fields)
       return self.exchange.refuse(refusal, downstream, &bench)
     }
+  }
+
+  /// What is asked of the server: less than the client asked for where a token was cut from the list
+  /// of subprotocols.
+  private func request(
+    in forwarded: RequestHead
+  ) throws(UpgradeRequest.Rejection) -> UpgradeRequest {
+    let sources = self.route.rules.admission.credentials?.jwt?.sources ?? []
+    return sources.contains(.subprotocol) ? try UpgradeRequest.parse(forwarded) : self.request
   }
 
   /// The head as the server gets it: without tokens, with what the edge vouches for.

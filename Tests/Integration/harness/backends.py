@@ -48,7 +48,10 @@ class ScriptedBackend:
     except the ends of streams, which belong to many tests.
     """
 
-    def __init__(self, script=echo, *, path=None, reads_head=True, receive_buffer=None):
+    def __init__(
+        self, script=echo, *, path=None, host="127.0.0.1", port=0, reads_head=True,
+        receive_buffer=None,
+    ):  # fmt: skip
         self.script, self.reads_head = script, reads_head
         self.requests, self.failures, self.wires = [], [], []
         self.accepted = 0
@@ -59,8 +62,9 @@ class ScriptedBackend:
             self.socket.bind(path)
             self.url = f"unix:{path}"
         else:
-            self.socket.bind(("127.0.0.1", 0))
-            self.address = "127.0.0.1:%d" % self.socket.getsockname()[1]
+            self.socket.bind((host, port))
+            self.port = self.socket.getsockname()[1]
+            self.address = f"{host}:{self.port}"
             self.url = f"ws://{self.address}"
         self.socket.listen(512)
 
