@@ -21,7 +21,7 @@ internal import Glibc
   }
 
   /// Spare chunks kept at present, for tests.
-  var spareCount: Int { unsafe self.spares.count }
+  package var spareCount: Int { unsafe self.spares.count }
 
   fileprivate mutating func take() -> UnsafeMutablePointer<Chunk> {
     let memory =

@@ -16,15 +16,20 @@ public final class LogOutput: Sendable {
     var isClosed = false
   }
 
-  private let stream: StandardStream
+  /// Writes octets out; may block. The stream's, or a test's.
+  private let sink: @Sendable ([UInt8]) -> Void
   private let format: LogFormat
   private let pending = Mutex(Pending())
   private let bell: Alarm
   private let drained: Alarm
 
   /// Starts the thread.
-  public init(_ stream: StandardStream, format: LogFormat) throws(Errno) {
-    self.stream = stream
+  public convenience init(_ stream: StandardStream, format: LogFormat) throws(Errno) {
+    try self.init(format: format) { stream.write($0) }
+  }
+
+  init(format: LogFormat, sink: @escaping @Sendable ([UInt8]) -> Void) throws(Errno) {
+    self.sink = sink
     self.format = format
     self.bell = try Alarm()
     self.drained = try Alarm()
@@ -64,8 +69,8 @@ public final class LogOutput: Sendable {
         }
         return pending
       }
-      self.stream.write(taken.octets)
-      if taken.droppedCount > 0 { self.stream.write(self.dropNote(taken.droppedCount)) }
+      self.sink(taken.octets)
+      if taken.droppedCount > 0 { self.sink(self.dropNote(taken.droppedCount)) }
       if taken.isClosed { break }
     }
     self.drained.ring()
