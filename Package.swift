@@ -72,7 +72,7 @@ let package = Package(
       ], swiftSettings: settings),
 
     tests("Net"),
-    tests("TLS", ["Net"]),
+    tests("TLS", ["Net", "COpenSSL"]),
     tests("HTTP", ["Net"]),
     tests("WebSocket", ["HTTP"]),
     tests("Admission", ["Net", "HTTP"]),

@@ -31,7 +31,6 @@ static inline long sluice_SSL_set_tlsext_host_name(SSL *ssl, const char *name) {
   return SSL_set_tlsext_host_name(ssl, name);
 }
 static inline EVP_PKEY *sluice_EVP_EC_gen(const char *curve) { return EVP_EC_gen(curve); }
-static inline int sluice_BIO_should_retry(BIO *bio) { return BIO_should_retry(bio); }
 static inline void sluice_BIO_set_retry_read(BIO *bio) { BIO_set_retry_read(bio); }
 static inline void sluice_BIO_set_retry_write(BIO *bio) { BIO_set_retry_write(bio); }
 static inline void sluice_BIO_clear_retry_flags(BIO *bio) { BIO_clear_retry_flags(bio); }

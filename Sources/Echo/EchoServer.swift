@@ -23,6 +23,8 @@ public struct EchoServer: ~Copyable {
   private var inbound = Buffer(capacity: 64 * 1024)
   private var pool = ChunkPool()
   private var output = Buffer(capacity: 128 * 1024)
+  /// Descriptors ran out: accepting goes on when a client ends.
+  private var isPaused = false
 
   /// Binds the address, says where it really is, and serves until the process ends.
   public static func serve(
@@ -61,6 +63,9 @@ public struct EchoServer: ~Copyable {
     if self.clients[slot].isDone {
       let client = self.clients.remove(slot)
       client.close(&self.pool)
+      if self.isPaused, (try? self.loop.add(self.listener, as: Self.listenerToken)) != nil {
+        self.isPaused = false
+      }
     }
   }
 
@@ -76,7 +81,9 @@ public struct EchoServer: ~Copyable {
         self.clients.insert(Client(socket: socket), as: token)
       case .aborted: continue
       case .wouldBlock: return
-      case .exhausted: return
+      case .exhausted:
+        self.isPaused = true
+        return self.loop.remove(self.listener)
       }
     }
   }

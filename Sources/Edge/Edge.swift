@@ -2,6 +2,7 @@ internal import Admission
 public import Configuration
 public import Logging
 public import Net
+internal import Synchronization
 internal import TLS
 internal import Telemetry
 internal import Transport
@@ -49,23 +50,27 @@ public final class Edge: Sendable {
         // Each worker is about to open its epoll instance.
         openDescriptorCount: ProcessLimits.openDescriptorCount() + workerCount),
       quotas: ClientQuotas(), log: log, access: AccessLog(log, isOn: configuration.log.access))
-    self.workers = try zip(mailboxes, listeners).enumerated().map { index, pair in
-      let (mailbox, listeners) = pair
+    let starts = try (0..<workerCount).map { _ in try WorkerStart() }
+    self.workers = try (0..<workerCount).map { index in
+      let (mailbox, row, start) = (mailboxes[index], listeners[index], starts[index])
       let thread = try Thread.start(name: "worker-\(index)") {
-        Self.serve(snapshot, commons, mailbox, listeners)
+        Self.serve(snapshot, commons, mailbox, row, start)
       }
       return (mailbox, thread)
     }
+    for start in starts { try start.wait() }
   }
 
   private static func serve(
-    _ snapshot: Snapshot, _ commons: Commons, _ mailbox: Mailbox<Message>, _ listeners: [Listener]
+    _ snapshot: Snapshot, _ commons: Commons, _ mailbox: Mailbox<Message>, _ listeners: [Listener],
+    _ start: WorkerStart
   ) {
     do {
       var worker = try Worker(Workbench(snapshot, commons, mailbox), listeners)
+      start.succeeded()
       worker.run()
     } catch {
-      commons.log.critical("a worker cannot start", metadata: ["reason": "\(error)"])
+      start.failed("a worker cannot start: \(error)")
     }
   }
 
@@ -104,6 +109,7 @@ public final class Edge: Sendable {
   ) throws(EdgeError) -> ListeningSocket {
     do throws(Errno) {
       if let first, case .unix = address { return try ListeningSocket(sharing: first) }
+      if first == nil { try ListeningSocket.requireFree(address) }
       return try ListeningSocket(binding: first?.address ?? address)
     } catch {
       throw EdgeError(description: "cannot listen on \(address): \(error)")
@@ -119,5 +125,27 @@ public final class Edge: Sendable {
       log.warning(
         "cannot resolve", metadata: ["name": "\(name)", "reason": "\(fault.reason)"])
     }
+  }
+}
+
+/// Whether a worker has come to its loop: an edge with fewer workers than it should have would only
+/// look as if it were well.
+private final class WorkerStart: Sendable {
+  private let bell: Alarm
+  private let fault = Mutex<String?>(nil)
+
+  init() throws(Errno) { self.bell = try Alarm() }
+
+  func succeeded() { self.bell.ring() }
+
+  func failed(_ reason: String) {
+    self.fault.withLock { $0 = reason }
+    self.bell.ring()
+  }
+
+  /// Blocks until the worker has started, or throws why it has not.
+  func wait() throws(EdgeError) {
+    while !self.bell.wait(timeout: .seconds(60)) {}
+    if let reason = self.fault.withLock({ $0 }) { throw EdgeError(description: reason) }
   }
 }

@@ -12,7 +12,13 @@ enum Limits {
   /// How long a client may take to accept an answer that ends its connection, and to close.
   static let closingTimeout = Duration.seconds(5)
   /// How long the rest of a tunnel may take after one side broke.
-  static let drainTimeout = Duration.seconds(10)
+  static let survivorTimeout = Duration.seconds(10)
+  /// How long a client may take to ask, from the moment at which the edge begins to stop.
+  static let lastRequestTimeout = Duration.seconds(1)
+  /// Interim answers (1xx) that a server may send before the one that counts; beyond it 502.
+  static let interimAnswerCountMax = 16
+  /// Octets that a client may send behind its request before it has an answer; beyond it 400.
+  static let pipelinedByteCountMax = 64 * 1024
   /// How long the rest of a tunnel may be silent after one side has ended: for WebSocket that is the
   /// end of both (RFC 6455 §7.1.1), and whoever does not follow is a zombie.
   static let halfClosedTimeout = Duration.seconds(5)

@@ -93,18 +93,24 @@ struct Worker: ~Copyable {
 // MARK: - Accepting
 
 extension Worker {
-  private mutating func accept(from listener: Listener) {
+  /// Takes who waits, but not beyond a turn's share; whether there may be more.
+  @discardableResult
+  private mutating func accept(from listener: Listener) -> Bool {
     for _ in 0..<Limits.acceptsPerTurnMax {
       guard self.bench.commons.occupancy.mayAccept else {
-        return self.pauseAccepting("no descriptors or connections are left")
+        self.pauseAccepting("no descriptors or connections are left")
+        return false
       }
       switch listener.socket.accept() {
       case .connection(let socket, let peer): self.begin(socket, peer, listener)
-      case .wouldBlock: return
+      case .wouldBlock: return false
       case .aborted: continue
-      case .exhausted(let fault): return self.pauseAccepting(fault.description)
+      case .exhausted(let fault):
+        self.pauseAccepting(fault.description)
+        return false
       }
     }
+    return true
   }
 
   private mutating func begin(
@@ -119,7 +125,10 @@ extension Worker {
       return
     }
     self.connections.insert(connection, as: token)
-    self.bench.arm(token, after: self.bench.snapshot.limits.handshakeTimeout)
+    let timeout =
+      self.bench.isDraining
+      ? Limits.lastRequestTimeout : self.bench.snapshot.limits.handshakeTimeout
+    self.bench.arm(token, after: timeout)
   }
 
   private mutating func firstPhase(
@@ -192,16 +201,17 @@ extension Worker {
     guard !self.bench.isDraining else { return }
     self.bench.isDraining = true
     self.cutAt = self.bench.now.advanced(by: grace)
-    if self.acceptsAgainAt == nil {
-      for listener in self.listeners { self.accept(from: listener) }
-    }
-    self.acceptsAgainAt = nil
-    for listener in self.listeners { listener.socket.close() }
-    self.listeners = []
     for slot in 0..<self.connections.slotCount where self.connections.isLive(slot) {
       self.connections[slot].drain(&self.bench)
       self.reap(slot)
     }
+    for listener in self.listeners {
+      if self.acceptsAgainAt == nil { while self.accept(from: listener) {} }
+      self.bench.loop.remove(listener.socket)
+      listener.socket.close()
+    }
+    self.acceptsAgainAt = nil
+    self.listeners = []
   }
 
   private mutating func cutAll() {

@@ -86,7 +86,7 @@ public struct Event: Sendable {
   }
 
   /// Registers a listener, level-triggered: whoever accepts some leaves the rest for the next turn.
-  /// Of workers that share one unix socket, only one is woken for a connection (EPOLLEXCLUSIVE).
+  /// Of workers whose descriptors are of one unix socket, only one is woken for a connection (EPOLLEXCLUSIVE).
   public borrowing func add(_ listener: ListeningSocket, as token: Token) throws(Errno) {
     let interest = EPOLLIN.rawValue | EPOLLEXCLUSIVE.rawValue
     try self.control(EPOLL_CTL_ADD, listener.descriptor, interest, token)

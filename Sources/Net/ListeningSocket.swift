@@ -26,8 +26,8 @@ public final class ListeningSocket: Sendable {
   /// Connections that the kernel keeps until they are accepted (it may allow fewer: somaxconn).
   public static let backlogCount: CInt = 65_535
 
-  /// Binds and listens. TCP sockets share their address with others of this process
-  /// (SO_REUSEPORT): each worker has one, and the kernel spreads the connections.
+  /// Binds and listens. TCP sockets share their address with others of this user (SO_REUSEPORT):
+  /// each worker has one, and the kernel spreads the connections.
   ///
   /// - Throws: the address in use or not permitted, or a path that cannot be made.
   public convenience init(binding address: SocketAddress) throws(Errno) {
@@ -40,6 +40,21 @@ public final class ListeningSocket: Sendable {
       throw error
     }
     self.init(number, Self.boundAddress(number) ?? address, ownsPath: true)
+  }
+
+  /// Makes sure that nobody else listens at a TCP address. ``init(binding:)`` alone would share it
+  /// with any process of the same user, which would then take half of the connections.
+  ///
+  /// - Throws: the address in use.
+  public static func requireFree(_ address: SocketAddress) throws(Errno) {
+    guard case .ip(_, let port) = address, port != 0 else { return }
+    let number = sluice_socket_stream(address.family)
+    guard number >= 0 else { throw Errno(rawValue: errno) }
+    defer { _ = Glibc.close(number) }
+    Self.enable(number, SOL_SOCKET, SO_REUSEADDR)
+    guard unsafe address.withRaw({ unsafe bind(number, $0, $1) }) == 0 else {
+      throw Errno(rawValue: errno)
+    }
   }
 
   /// Another descriptor of the same listening socket, for a second worker of a unix listener.

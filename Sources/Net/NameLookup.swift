@@ -5,7 +5,7 @@ internal import Glibc
 public struct NameAnswer: Equatable, Sendable {
   /// All addresses, in the order in which they should be tried (RFC 6724).
   public let addresses: [IPAddress]
-  /// How long the answer may be used; `nil` where no name server said so (/etc/hosts).
+  /// How long the answer may be used; `nil` where that is not known.
   public let lifetime: Duration?
 
   /// An answer, as a lookup or a test makes it.
@@ -26,20 +26,25 @@ public struct NameFault: Error, Equatable, Sendable {
 
 /// Looks names up the way the system is configured to (hosts file, search list, name servers).
 public enum NameLookup {
-  /// Blocks until the system's resolver answers: never called on a worker.
+  /// Blocks until the system's resolver answers: never called on a worker. The lifetime is a question
+  /// of its own, ``lifetime(of:)``.
   public static func resolve(_ name: String) throws(NameFault) -> NameAnswer {
-    let addresses = try Self.addresses(of: name)
-    let hasV6 = addresses.contains { if case .v6 = $0 { true } else { false } }
-    let hasV4 = addresses.contains { if case .v4 = $0 { true } else { false } }
-    // getaddrinfo keeps the records' lifetimes to itself, so they are asked for once more.
-    var lifetimes: [Int] = []
-    if hasV4 { unsafe lifetimes.append(sluice_dns_lifetime(name, CInt(ns_t_a.rawValue))) }
-    if hasV6 { unsafe lifetimes.append(sluice_dns_lifetime(name, CInt(ns_t_aaaa.rawValue))) }
-    let known = lifetimes.filter { $0 >= 0 }.min()
-    return NameAnswer(addresses: addresses, lifetime: known.map { .seconds($0) })
+    NameAnswer(addresses: try self.addresses(of: name), lifetime: nil)
   }
 
-  /// Addresses of a family that this machine has no address of are left out, unless it has none but
+  /// How long the name servers' answer about `name` may be used; `nil` where none of them has one
+  /// (/etc/hosts). getaddrinfo(3) keeps the records' lifetimes to itself, so they are asked for once
+  /// more, after the addresses are in use: a name server that is down must not hold these up.
+  ///
+  /// Blocks: never called on a worker.
+  public static func lifetime(of name: String) -> Duration? {
+    let types = [CInt(ns_t_a.rawValue), CInt(ns_t_aaaa.rawValue)]
+    let lifetimes = types.map { unsafe sluice_dns_lifetime(name, $0) }.filter { $0 >= 0 }
+    return lifetimes.min().map { .seconds($0) }
+  }
+
+  /// All addresses of `name`, in the order in which they should be tried (RFC 6724). Those of a
+  /// family that this machine has no address of are left out, unless it has none but
   /// loopback: then there is nothing to go by.
   private static func addresses(of name: String) throws(NameFault) -> [IPAddress] {
     do throws(NameFault) {

@@ -33,7 +33,10 @@ internal import Glibc
     return Thread(handle: handle)
   }
 
-  /// Waits until the thread has ended. Once only.
+  /// Lets the thread end by itself: nobody will ``join()`` it. Once only.
+  public func detach() { _ = pthread_detach(self.handle) }
+
+  /// Waits until the thread has ended. Once only, and not after ``detach()``.
   public func join() { _ = pthread_join(self.handle, nil) }
 
   private final class Body: Sendable {

@@ -9,23 +9,23 @@ internal import Net
 /// see many records of one receive, writes gather many records for one send.
 @safe public struct RecordWire: ~Copyable {
   let bio: OpaquePointer
-  private let exchange: UnsafeMutablePointer<Exchange>
+  private let loan: UnsafeMutablePointer<Loan>
 
   /// - Throws: where OpenSSL has no memory.
   public init() throws(ContextError) {
     guard let method = unsafe BIOMethod.shared.pointer, let bio = unsafe BIO_new(method) else {
       throw ContextError(.context, "OpenSSL gives no BIO: \(ErrorQueue.takeReason())")
     }
-    unsafe self.exchange = .allocate(capacity: 1)
-    unsafe self.exchange.initialize(to: Exchange())
+    unsafe self.loan = .allocate(capacity: 1)
+    unsafe self.loan.initialize(to: Loan())
     unsafe self.bio = bio
-    unsafe BIO_set_data(bio, self.exchange)
+    unsafe BIO_set_data(bio, self.loan)
   }
 
   deinit {
     unsafe BIO_set_data(self.bio, nil)
     unsafe BIO_free(self.bio)
-    unsafe self.exchange.deallocate()
+    unsafe self.loan.deallocate()
   }
 
   /// Lends the buffers for the OpenSSL calls in `body`, then notes what was taken and left.
@@ -34,37 +34,37 @@ internal import Net
   ) -> Result {
     let from = unsafe input.unsafeOctets
     let into = unsafe output.unsafeFreeSpace
-    unsafe self.exchange.pointee = unsafe Exchange(input: from, output: into)
+    unsafe self.loan.pointee = unsafe Loan(input: from, output: into)
     let result = body()
-    input.consume(unsafe self.exchange.pointee.taken)
-    output.produced(unsafe self.exchange.pointee.left)
-    unsafe self.exchange.pointee = unsafe Exchange()
+    input.consume(unsafe self.loan.pointee.taken)
+    output.produced(unsafe self.loan.pointee.left)
+    unsafe self.loan.pointee = unsafe Loan()
     return result
   }
 
   /// Lends a buffer for OpenSSL calls that only write.
   borrowing func lend<Result>(output: inout Buffer, _ body: () -> Result) -> Result {
     let into = unsafe output.unsafeFreeSpace
-    unsafe self.exchange.pointee = unsafe Exchange(output: into)
+    unsafe self.loan.pointee = unsafe Loan(output: into)
     let result = body()
-    output.produced(unsafe self.exchange.pointee.left)
-    unsafe self.exchange.pointee = unsafe Exchange()
+    output.produced(unsafe self.loan.pointee.left)
+    unsafe self.loan.pointee = unsafe Loan()
     return result
   }
 
   /// Whether OpenSSL has taken all octets that were lent.
   var isInputTaken: Bool {
-    unsafe self.exchange.pointee.taken == self.exchange.pointee.input.count
+    unsafe self.loan.pointee.taken == self.loan.pointee.input.count
   }
 
   /// Octets that OpenSSL can still leave.
   var outputFreeCount: Int {
-    unsafe self.exchange.pointee.output.count - self.exchange.pointee.left
+    unsafe self.loan.pointee.output.count - self.loan.pointee.left
   }
 }
 
 /// The buffers lent at present.
-@unsafe private struct Exchange {
+@unsafe private struct Loan {
   var input = unsafe UnsafeRawBufferPointer(start: nil, count: 0)
   var taken = 0
   var output = unsafe UnsafeMutableRawBufferPointer(start: nil, count: 0)
@@ -96,18 +96,18 @@ private func takeInput(
   bio: OpaquePointer?, into: UnsafeMutablePointer<CChar>?, count: CInt
 ) -> CInt {
   unsafe sluice_BIO_clear_retry_flags(bio)
-  // SAFETY: the BIO's data is the Exchange of the wire that made it, alive while its worker is.
+  // SAFETY: the BIO's data is the loan of the wire that made it, alive while its worker is.
   guard let into = unsafe into,
-    let exchange = unsafe BIO_get_data(bio)?.assumingMemoryBound(to: Exchange.self)
+    let loan = unsafe BIO_get_data(bio)?.assumingMemoryBound(to: Loan.self)
   else { return -1 }
-  let available = unsafe exchange.pointee.input.count - exchange.pointee.taken
-  guard available > 0, let from = unsafe exchange.pointee.input.baseAddress else {
+  let available = unsafe loan.pointee.input.count - loan.pointee.taken
+  guard available > 0, let from = unsafe loan.pointee.input.baseAddress else {
     unsafe sluice_BIO_set_retry_read(bio)
     return -1
   }
   let taken = min(Int(count), available)
-  unsafe memcpy(into, from + exchange.pointee.taken, taken)
-  unsafe exchange.pointee.taken += taken
+  unsafe memcpy(into, from + loan.pointee.taken, taken)
+  unsafe loan.pointee.taken += taken
   return CInt(taken)
 }
 
@@ -115,15 +115,15 @@ private func leaveOutput(bio: OpaquePointer?, from: UnsafePointer<CChar>?, count
   unsafe sluice_BIO_clear_retry_flags(bio)
   // SAFETY: as above.
   guard let from = unsafe from,
-    let exchange = unsafe BIO_get_data(bio)?.assumingMemoryBound(to: Exchange.self)
+    let loan = unsafe BIO_get_data(bio)?.assumingMemoryBound(to: Loan.self)
   else { return -1 }
-  let free = unsafe exchange.pointee.output.count - exchange.pointee.left
-  guard free > 0, let into = unsafe exchange.pointee.output.baseAddress else {
+  let free = unsafe loan.pointee.output.count - loan.pointee.left
+  guard free > 0, let into = unsafe loan.pointee.output.baseAddress else {
     unsafe sluice_BIO_set_retry_write(bio)
     return -1
   }
   let left = min(Int(count), free)
-  unsafe memcpy(into + exchange.pointee.left, from, left)
-  unsafe exchange.pointee.left += left
+  unsafe memcpy(into + loan.pointee.left, from, left)
+  unsafe loan.pointee.left += left
   return CInt(left)
 }

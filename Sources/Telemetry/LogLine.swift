@@ -71,7 +71,7 @@ enum LogLine {
       case "\"": quoted += "\\\""
       case "\\": quoted += "\\\\"
       case "\n": quoted += "\\n"
-      case _ where scalar.value < 0x20 || scalar.value == 0x7F:
+      case _ where self.isControl(scalar):
         let digits = String(scalar.value, radix: 16)
         quoted += "\\u" + String(repeating: "0", count: 4 - digits.count) + digits
       default: quoted.unicodeScalars.append(scalar)
@@ -81,6 +81,11 @@ enum LogLine {
   }
 
   private static func visible(_ text: String) -> String {
-    text.unicodeScalars.contains { $0.value < 0x20 || $0.value == 0x7F } ? self.quoted(text) : text
+    text.unicodeScalars.contains(where: self.isControl) ? self.quoted(text) : text
+  }
+
+  /// C0, DEL and C1: a terminal acts on these.
+  private static func isControl(_ scalar: Unicode.Scalar) -> Bool {
+    scalar.value < 0x20 || (0x7F...0x9F).contains(scalar.value)
   }
 }

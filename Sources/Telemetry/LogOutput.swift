@@ -33,7 +33,7 @@ public final class LogOutput: Sendable {
     self.format = format
     self.bell = try Alarm()
     self.drained = try Alarm()
-    _ = try Thread.start(name: "log") { self.run() }
+    try Thread.start(name: "log") { self.run() }.detach()
   }
 
   /// Appends one line, without its end.

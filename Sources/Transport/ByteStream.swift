@@ -8,6 +8,11 @@ public enum StreamFault: Error, Equatable, Sendable {
   /// A record that cannot be opened, or a handshake that failed.
   case tls(TLSFault)
 
+  /// Whether this process or the system, not the peer, is at its end.
+  public var isExhaustion: Bool {
+    if case .socket(let fault) = self { fault.isExhaustion } else { false }
+  }
+
   /// One sentence for records.
   public var reason: String {
     switch self {
@@ -30,6 +35,10 @@ public struct ByteStream: ~Copyable {
   public private(set) var isReadable = false
   /// Whether the end of the stream is known to be near: receives go on until it is seen.
   private var isEndNear = false
+  /// The end has been seen: it is told again until the caller has acted on it.
+  private var hasEnded = false
+  /// Whether the stream is in its worker's line for another turn.
+  public var waitsForTurn = false
   /// Whether ``end(_:)`` waits for the queue to empty.
   private var endsWhenFlushed = false
 
@@ -50,8 +59,9 @@ public struct ByteStream: ~Copyable {
     }
   }
 
-  /// Notes what the loop reported.
+  /// Notes what the loop reported; nothing at all stands for the turn that the stream waited for.
   public mutating func note(_ readiness: Readiness) {
+    if readiness.isEmpty { self.waitsForTurn = false }
     if !readiness.isDisjoint(with: [.readable, .peerEnded, .failed]) { self.isReadable = true }
     if !readiness.isDisjoint(with: [.peerEnded, .failed]) { self.isEndNear = true }
   }
@@ -97,6 +107,7 @@ extension ByteStream {
 
   /// Receives once into ``Scratch/inbound``, which the caller has emptied.
   public mutating func receive(_ scratch: inout Scratch) -> OnReceive {
+    guard !self.hasEnded else { return .ended }
     guard self.tls != nil else {
       return self.note(self.socket.receive(into: &scratch.inbound))
     }
@@ -115,9 +126,7 @@ extension ByteStream {
     case .wouldBlock:
       self.isReadable = false
       return .nothing
-    case .endOfStream:
-      self.isReadable = false
-      return .ended
+    case .endOfStream: return self.noteEnd()
     case .failed(let fault):
       self.isReadable = false
       return .failed(.socket(fault))
@@ -133,11 +142,16 @@ extension ByteStream {
     if !scratch.sealed.isEmpty, let fault = self.sendSealed(&scratch) { return .failed(fault) }
     switch opened {
     case .open: return scratch.inbound.isEmpty ? .nothing : .octets
-    case .ended:
-      self.isReadable = false
-      return .ended
+    case .ended: return self.noteEnd()
     case .failed(let fault): return .failed(.tls(fault))
     }
+  }
+
+  /// No event will tell of the end again, so that the stream stays readable for whoever is to act.
+  private mutating func noteEnd() -> OnReceive {
+    self.hasEnded = true
+    self.isReadable = true
+    return .ended
   }
 }
 
@@ -176,8 +190,8 @@ extension ByteStream {
     if let fault { return .failed(fault) }
     guard !scratch.records.isEmpty else { return .done }
     switch self.open(&scratch) {
-    case .octets, .nothing: return .done
-    case .ended: return .ended
+    // An end behind the first octets is for the next phase to see.
+    case .octets, .nothing, .ended: return .done
     case .failed(let fault): return .failed(fault)
     }
   }
@@ -242,7 +256,10 @@ extension ByteStream {
         sealed.clear()
         return .tls(fault)
       }
-      if let fault = self.sendRaw(&sealed, &pool) { return fault }
+      if let fault = self.sendRaw(&sealed, &pool) {
+        octets.clear()
+        return fault
+      }
     }
     return nil
   }

@@ -27,6 +27,16 @@ public struct Scratch: ~Copyable {
   /// Chunks for what sockets do not take at once.
   public var pool = ChunkPool()
 
+  /// Forgets what an earlier turn left behind: it belongs to nobody, and least of all to the
+  /// connection whose turn begins. Whoever lets a connection act calls it first.
+  public mutating func clear() {
+    assert(self.outbound.isEmpty && self.sealed.isEmpty, "a turn left octets on their way out")
+    self.records.clear()
+    self.inbound.clear()
+    self.outbound.clear()
+    self.sealed.clear()
+  }
+
   /// - Throws: where OpenSSL has no memory.
   public init() throws(ContextError) { self.wire = try RecordWire() }
 }

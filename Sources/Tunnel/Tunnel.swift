@@ -32,7 +32,7 @@ public struct Watermarks: Equatable, Sendable {
 ///             ended(A)              ended(B)
 ///     open ────────────▶ halfClosed ────────▶ over ──▶ closed, when both queues are empty
 ///       │ failed(A)          │ failed(A)
-///       └────────────────────┴──▶ draining(B): B gets what is queued for it and the end of the
+///       └────────────────────┴──▶ surviving(B): B gets what is queued for it and the end of the
 ///                                 stream, and what it still sends is dropped, until it ends, too
 ///
 /// A direction is named after its source: `downstream` carries the client's octets to the server.
@@ -48,13 +48,17 @@ public struct Tunnel: ~Copyable {
   private var fromDownstream = Direction()
   private var fromUpstream = Direction()
   /// The side that is left after the other one broke.
-  private var survivor: Side?
+  public private(set) var survivor: Side?
+  private var droppedByteCount = 0
   private let watermarks: Watermarks
+
+  /// Octets that are dropped for a peer that is gone before the other one is cut off.
+  public static let droppedByteCountMax = 1024 * 1024
 
   /// A tunnel that is open in both directions.
   public init(watermarks: Watermarks = .standard) { self.watermarks = watermarks }
 
-  /// Octets received from `side` so far.
+  /// Octets passed on from `side` so far.
   public func octetCount(from side: Side) -> UInt64 {
     side == .downstream ? self.fromDownstream.octetCount : self.fromUpstream.octetCount
   }
@@ -77,11 +81,17 @@ public struct Tunnel: ~Copyable {
 
   /// `count` octets came from `side`.
   public mutating func received(_ count: Int, from side: Side) -> OnOctets {
+    if self.survivor != nil {
+      self.droppedByteCount += count
+      // Enough to let a polite peer end in its own time; not to be flooded for nothing.
+      if self.droppedByteCount > Self.droppedByteCountMax { self.setEnded(side) }
+      return .drop
+    }
     switch side {
     case .downstream: self.fromDownstream.octetCount &+= UInt64(count)
     case .upstream: self.fromUpstream.octetCount &+= UInt64(count)
     }
-    return self.survivor == nil ? .forward : .drop
+    return .forward
   }
 
   /// What a change of a queue asks for.
@@ -133,14 +143,11 @@ public struct Tunnel: ~Copyable {
     return toldAlready ? .nothing : .end(side.other)
   }
 
-  /// One direction has ended, the other one goes on.
-  public var isHalfClosed: Bool { self.fromDownstream.hasEnded != self.fromUpstream.hasEnded }
+  /// One direction has ended, or both.
+  public var hasAnyEnded: Bool { self.fromDownstream.hasEnded || self.fromUpstream.hasEnded }
 
   /// Both directions have ended: close both sides as soon as nothing is queued for either.
   public var isOver: Bool { self.fromDownstream.hasEnded && self.fromUpstream.hasEnded }
-
-  /// The side that is still to be served after the other one broke.
-  public var draining: Side? { self.survivor }
 
   private func hasEnded(_ side: Side) -> Bool {
     side == .downstream ? self.fromDownstream.hasEnded : self.fromUpstream.hasEnded

@@ -9,6 +9,9 @@ public final class Group: Sendable {
   /// The endpoints of each server, in the order of the rules, and who is next.
   private struct Roster {
     var endpoints: [[Endpoint]]
+    /// Endpoints whose address has left its name while tunnels to it live. Should it come back, its
+    /// load is known.
+    var retired: [Endpoint] = []
     var balancer: Balancer
   }
 
@@ -33,17 +36,21 @@ public final class Group: Sendable {
   }
 
   /// Puts the addresses that `name` has now in the place of those it had. Endpoints whose address
-  /// stays keep their load; all addresses are used.
+  /// stays, or comes back, keep their load; all addresses are used.
   public func update(_ name: String, to addresses: [IPAddress]) {
     self.roster.withLock { roster in
       for (index, server) in self.rules.servers.enumerated() {
         guard case .name(name, let port) = server.url.target else { continue }
-        let known = roster.endpoints[index]
-        roster.endpoints[index] = addresses.map { address in
+        let known = roster.endpoints[index] + roster.retired.filter { $0.url == server.url }
+        let current = addresses.map { address in
           let address = SocketAddress.ip(address, port: port)
           return known.first { $0.address == address }
             ?? Endpoint(url: server.url, address: address, weight: server.weight)
         }
+        let left = known.filter { endpoint in !current.contains { $0 === endpoint } }
+        roster.retired.removeAll { $0.url == server.url }
+        roster.retired += left.filter { $0.connectionCount > 0 }
+        roster.endpoints[index] = current
       }
     }
   }

@@ -16,6 +16,8 @@ public final class Resolver: Sendable {
   public typealias Answer = Result<NameAnswer, NameFault>
   /// Asks for one name. May block.
   public typealias Question = @Sendable (String) throws(NameFault) -> NameAnswer
+  /// Asks how long an answer that does not say so may be used. May block.
+  public typealias LifetimeQuestion = @Sendable (String) -> Duration?
 
   private let watches: [NameWatch]
 
@@ -23,16 +25,18 @@ public final class Resolver: Sendable {
   ///
   /// - Parameters:
   ///   - question: how a name is looked up.
+  ///   - lifetime: how the lifetime is, after the addresses are in use.
   ///   - observe: told of each answer that differs from the one before, for the log.
   public init(
     for groups: [Group], asking question: @escaping Question = NameLookup.resolve,
+    lifetime: @escaping LifetimeQuestion = NameLookup.lifetime(of:),
     observe: @escaping @Sendable (String, Answer) -> Void
   ) throws(Errno) {
     let names = groups.reduce(into: Set<String>()) { $0.formUnion($1.names) }
     var watches: [NameWatch] = []
     for name in names.sorted() {
       let users = groups.filter { $0.names.contains(name) }
-      watches.append(try NameWatch(name, users: users, asking: question, observe: observe))
+      watches.append(try NameWatch(name, users, question, lifetime, observe))
     }
     self.watches = watches
     do throws(Errno) {
@@ -69,24 +73,27 @@ private final class NameWatch: Sendable {
   private let name: String
   private let users: [Group]
   private let question: Resolver.Question
+  private let lifetime: Resolver.LifetimeQuestion
   private let observe: @Sendable (String, Resolver.Answer) -> Void
   let answered: Alarm
   let stopped: Alarm
 
   init(
-    _ name: String, users: [Group], asking question: @escaping Resolver.Question,
-    observe: @escaping @Sendable (String, Resolver.Answer) -> Void
+    _ name: String, _ users: [Group], _ question: @escaping Resolver.Question,
+    _ lifetime: @escaping Resolver.LifetimeQuestion,
+    _ observe: @escaping @Sendable (String, Resolver.Answer) -> Void
   ) throws(Errno) {
     self.name = name
     self.users = users
     self.question = question
+    self.lifetime = lifetime
     self.observe = observe
     self.answered = try Alarm()
     self.stopped = try Alarm()
   }
 
   func start() throws(Errno) {
-    _ = try Thread.start(name: "resolver") { self.run() }
+    try Thread.start(name: "resolver") { self.run() }.detach()
   }
 
   private func run() {
@@ -99,9 +106,17 @@ private final class NameWatch: Sendable {
       }
       if !Self.isSame(answer, last) { self.observe(self.name, answer) }
       last = answer
-      pause = Resolver.pause(after: answer)
       self.answered.ring()
+      pause = Resolver.pause(after: self.withLifetime(answer))
     } while !self.stopped.wait(timeout: pause)
+  }
+
+  /// The answer, with its lifetime where that could be found out. Name servers that do not answer
+  /// hold up nobody here: the addresses are in use already.
+  private func withLifetime(_ answer: Resolver.Answer) -> Resolver.Answer {
+    guard case .success(let found) = answer, found.lifetime == nil else { return answer }
+    return .success(
+      NameAnswer(addresses: found.addresses, lifetime: self.lifetime(self.name)))
   }
 
   private func ask() -> Resolver.Answer {

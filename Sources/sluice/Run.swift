@@ -59,10 +59,19 @@ private func endOnSignal(_ edge: Edge, _ log: Logger, _ output: LogOutput) {
     let first = SignalWait.next()
     log.notice("draining", metadata: ["signal": "\(first)"])
     edge.drain()
-    let second = SignalWait.next()
+    let second = nextSignal(after: .now())
     log.warning("ended before the drain was over", metadata: ["signal": "\(second)"])
     output.close(timeout: .milliseconds(200))
     ProcessLimits.exitNow(128 + second.number)
   }
   if waiting == nil { log.error("no thread waits for signals") }
+}
+
+/// The next signal that somebody means as one: timeout(1) and some shells send the first one twice,
+/// to the process and to its group.
+private func nextSignal(after first: Deadline) -> Signal {
+  while true {
+    let signal = SignalWait.next()
+    if Deadline.now().duration(since: first) > .milliseconds(50) { return signal }
+  }
 }

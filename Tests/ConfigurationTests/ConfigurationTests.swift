@@ -207,7 +207,8 @@ struct ConfigurationTests {
   func proxy() throws {
     let address = try #require(SocketAddress(parsing: "127.0.0.1:8080"))
     let plain = try Configuration.proxy(
-      to: ServerURL(parsing: "ws://127.0.0.1:3000"), listen: address, tls: nil)
+      to: ServerURL(parsing: "ws://127.0.0.1:3000"),
+      listeners: [ListenerRules(address: address)])
     #expect(plain.listeners.map(\.address) == [address])
     #expect(plain.listeners[0].tls == nil)
     #expect(plain.routes.count == 1)
@@ -216,11 +217,7 @@ struct ConfigurationTests {
     #expect(plain.routes[0].upstream == plain.upstreams[0].name)
     #expect(plain.upstreams[0].tls == nil)
     let secure = try Configuration.proxy(
-      to: ServerURL(parsing: "wss://example.com"), listen: address,
-      tls: CertificateFiles(
-        certificate: "\(Fixtures.folder)/one.crt", key: "\(Fixtures.folder)/one.key"))
-    #expect(secure.listeners[0].tls != nil)
-    #expect(secure.listeners[0].tlsSource?.certificates.count == 1)
+      to: ServerURL(parsing: "wss://example.com"), listeners: plain.listeners)
     #expect(secure.upstreams[0].tls != nil)
   }
 }

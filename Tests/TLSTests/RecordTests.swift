@@ -184,11 +184,11 @@ struct RecordTests {
     #expect(fault != nil)
   }
 
-  @Test("garbage instead of a handshake fails with a reason", arguments: 0..<50)
+  @Test("garbage instead of a handshake fails with a reason", arguments: 0..<40)
   func garbage(round: Int) throws {
     let seed = UInt64.random(in: .min ... .max)
     var state = seed
-    let octets = (0..<2000).map { _ -> UInt8 in
+    let octets = (0..<40_000).map { _ -> UInt8 in
       state = state &* 6_364_136_223_846_793_005 &+ 1_442_695_040_888_963_407
       return UInt8(truncatingIfNeeded: state >> 33)
     }
@@ -196,7 +196,9 @@ struct RecordTests {
     let flight = round % 2 == 0 ? octets : [0x16, 0x03, 0x01, 0x02, 0x00, 0x01] + octets
     for delivery in Delivery.allCases {
       var server = try Party(accepting: Certificates.server())
-      for piece in delivery.pieces(of: flight) where server.fault == nil { server.receive(piece) }
+      // What happens to look like the start of a record is seen through when all of it is there.
+      let pieces = delivery.pieces(of: Array(flight[..<1000])) + [flight[1000...]]
+      for piece in pieces where server.fault == nil { server.receive(piece) }
       let (isDone, fault) = (server.isDone, server.fault)
       #expect(!isDone, "seed \(seed)")
       #expect(fault?.reason.isEmpty == false, "seed \(seed)")

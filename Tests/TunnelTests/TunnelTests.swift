@@ -54,9 +54,9 @@ struct TunnelTests {
     ("server ended", [.ended(.upstream)]),
     ("paused and ended", [.queued(high, .upstream), .ended(.downstream)]),
     ("over", [.ended(.downstream), .ended(.upstream)]),
-    ("draining server", [.failed(.downstream)]),
-    ("draining client", [.failed(.upstream)]),
-    ("draining ended server", [.ended(.upstream), .failed(.downstream)]),
+    ("surviving server", [.failed(.downstream)]),
+    ("surviving client", [.failed(.upstream)]),
+    ("surviving ended server", [.ended(.upstream), .failed(.downstream)]),
     ("client failed after its end", [.ended(.downstream), .failed(.downstream)]),
     ("both failed", [.failed(.downstream), .failed(.upstream)]),
   ]
@@ -68,18 +68,18 @@ struct TunnelTests {
     /// Sides that may be read after it.
     let reads: String
     let isOver: Bool
-    let draining: Side?
+    let survivor: Side?
 
     init(
       _ state: String, _ step: Step, _ result: String, reads: String, over: Bool = false,
-      draining: Side? = nil
+      survivor: Side? = nil
     ) {
       self.state = state
       self.step = step
       self.result = result
       self.reads = reads
       self.isOver = over
-      self.draining = draining
+      self.survivor = survivor
     }
   }
 
@@ -91,8 +91,8 @@ struct TunnelTests {
     Row("open", .queued(0, .upstream), "-", reads: "du"),
     Row("open", .ended(.downstream), "end upstream", reads: "u"),
     Row("open", .ended(.upstream), "end downstream", reads: "d"),
-    Row("open", .failed(.downstream), "end upstream", reads: "u", draining: .upstream),
-    Row("open", .failed(.upstream), "end downstream", reads: "d", draining: .downstream),
+    Row("open", .failed(.downstream), "end upstream", reads: "u", survivor: .upstream),
+    Row("open", .failed(.upstream), "end downstream", reads: "d", survivor: .downstream),
 
     Row("paused", .octets(.upstream), "forward", reads: "u"),
     Row("paused", .queued(high, .upstream), "-", reads: "u"),
@@ -101,27 +101,27 @@ struct TunnelTests {
     Row("paused", .queued(0, .downstream), "-", reads: "u"),
     Row("paused", .ended(.downstream), "end upstream", reads: "u"),
     Row("paused", .ended(.upstream), "end downstream", reads: ""),
-    Row("paused", .failed(.downstream), "end upstream", reads: "u", draining: .upstream),
+    Row("paused", .failed(.downstream), "end upstream", reads: "u", survivor: .upstream),
     // What the client still sends is dropped, so it does not wait for the server's queue.
-    Row("paused", .failed(.upstream), "end downstream", reads: "d", draining: .downstream),
+    Row("paused", .failed(.upstream), "end downstream", reads: "d", survivor: .downstream),
 
     Row("client ended", .octets(.upstream), "forward", reads: "u"),
     Row("client ended", .ended(.downstream), "-", reads: "u"),
     Row("client ended", .ended(.upstream), "end downstream", reads: "", over: true),
     Row("client ended", .queued(high, .downstream), "-", reads: ""),
     Row("client ended", .queued(high, .upstream), "-", reads: "u"),
-    Row("client ended", .failed(.downstream), "-", reads: "u", draining: .upstream),
+    Row("client ended", .failed(.downstream), "-", reads: "u", survivor: .upstream),
     Row(
       "client ended", .failed(.upstream), "end downstream", reads: "", over: true,
-      draining: .downstream),
+      survivor: .downstream),
 
     Row("server ended", .octets(.downstream), "forward", reads: "d"),
     Row("server ended", .ended(.upstream), "-", reads: "d"),
     Row("server ended", .ended(.downstream), "end upstream", reads: "", over: true),
-    Row("server ended", .failed(.upstream), "-", reads: "d", draining: .downstream),
+    Row("server ended", .failed(.upstream), "-", reads: "d", survivor: .downstream),
     Row(
       "server ended", .failed(.downstream), "end upstream", reads: "", over: true,
-      draining: .upstream),
+      survivor: .upstream),
 
     Row("paused and ended", .queued(0, .upstream), "-", reads: "u"),
     Row("paused and ended", .ended(.upstream), "end downstream", reads: "", over: true),
@@ -129,31 +129,32 @@ struct TunnelTests {
     Row("over", .ended(.downstream), "-", reads: "", over: true),
     Row("over", .ended(.upstream), "-", reads: "", over: true),
     Row("over", .queued(high, .upstream), "-", reads: "", over: true),
-    Row("over", .failed(.downstream), "-", reads: "", over: true, draining: .upstream),
-    Row("over", .failed(.upstream), "-", reads: "", over: true, draining: .downstream),
+    Row("over", .failed(.downstream), "-", reads: "", over: true, survivor: .upstream),
+    Row("over", .failed(.upstream), "-", reads: "", over: true, survivor: .downstream),
 
-    Row("draining server", .octets(.upstream), "drop", reads: "u", draining: .upstream),
-    Row("draining server", .queued(high, .upstream), "-", reads: "u", draining: .upstream),
-    Row("draining server", .queued(high, .downstream), "-", reads: "u", draining: .upstream),
-    Row("draining server", .ended(.upstream), "-", reads: "", over: true, draining: .upstream),
-    Row("draining server", .ended(.downstream), "-", reads: "u", draining: .upstream),
-    Row("draining server", .failed(.upstream), "-", reads: "", over: true, draining: .upstream),
-    Row("draining server", .failed(.downstream), "-", reads: "u", draining: .upstream),
+    Row("surviving server", .octets(.upstream), "drop", reads: "u", survivor: .upstream),
+    Row("surviving server", .queued(high, .upstream), "-", reads: "u", survivor: .upstream),
+    Row("surviving server", .queued(high, .downstream), "-", reads: "u", survivor: .upstream),
+    Row("surviving server", .ended(.upstream), "-", reads: "", over: true, survivor: .upstream),
+    Row("surviving server", .ended(.downstream), "-", reads: "u", survivor: .upstream),
+    Row("surviving server", .failed(.upstream), "-", reads: "", over: true, survivor: .upstream),
+    Row("surviving server", .failed(.downstream), "-", reads: "u", survivor: .upstream),
 
-    Row("draining client", .octets(.downstream), "drop", reads: "d", draining: .downstream),
-    Row("draining client", .ended(.downstream), "-", reads: "", over: true, draining: .downstream),
-    Row("draining client", .failed(.downstream), "-", reads: "", over: true, draining: .downstream),
-    Row("draining client", .failed(.upstream), "-", reads: "d", draining: .downstream),
+    Row("surviving client", .octets(.downstream), "drop", reads: "d", survivor: .downstream),
+    Row("surviving client", .ended(.downstream), "-", reads: "", over: true, survivor: .downstream),
+    Row(
+      "surviving client", .failed(.downstream), "-", reads: "", over: true, survivor: .downstream),
+    Row("surviving client", .failed(.upstream), "-", reads: "d", survivor: .downstream),
 
     Row(
-      "draining ended server", .queued(0, .upstream), "-", reads: "", over: true,
-      draining: .upstream),
-    Row("client failed after its end", .octets(.upstream), "drop", reads: "u", draining: .upstream),
+      "surviving ended server", .queued(0, .upstream), "-", reads: "", over: true,
+      survivor: .upstream),
+    Row("client failed after its end", .octets(.upstream), "drop", reads: "u", survivor: .upstream),
     Row(
       "client failed after its end", .ended(.upstream), "-", reads: "", over: true,
-      draining: .upstream),
-    Row("both failed", .failed(.upstream), "-", reads: "", over: true, draining: .upstream),
-    Row("both failed", .ended(.downstream), "-", reads: "", over: true, draining: .upstream),
+      survivor: .upstream),
+    Row("both failed", .failed(.upstream), "-", reads: "", over: true, survivor: .upstream),
+    Row("both failed", .ended(.downstream), "-", reads: "", over: true, survivor: .upstream),
   ]
 
   @Test("every event in every state", arguments: TunnelTests.rows.indices)
@@ -165,14 +166,14 @@ struct TunnelTests {
     let result = tunnel.take(row.step)
     let reads =
       (tunnel.mayRead(.downstream) ? "d" : "") + (tunnel.mayRead(.upstream) ? "u" : "")
-    let (isOver, draining) = (tunnel.isOver, tunnel.draining)
+    let (isOver, survivor) = (tunnel.isOver, tunnel.survivor)
     #expect(result == row.result, "\(row.state): \(row.step)")
     #expect(reads == row.reads, "\(row.state): \(row.step)")
     #expect(isOver == row.isOver, "\(row.state): \(row.step)")
-    #expect(draining == row.draining, "\(row.state): \(row.step)")
+    #expect(survivor == row.survivor, "\(row.state): \(row.step)")
   }
 
-  @Test("octets are counted by their source, dropped ones, too")
+  @Test("octets are counted by their source, dropped ones are not")
   func counts() {
     var tunnel = Tunnel()
     _ = tunnel.received(10, from: .downstream)
@@ -180,7 +181,21 @@ struct TunnelTests {
     _ = tunnel.failed(.downstream)
     _ = tunnel.received(7, from: .upstream)
     let counts = (tunnel.octetCount(from: .downstream), tunnel.octetCount(from: .upstream))
-    #expect(counts == (10, 12))
+    #expect(counts == (10, 5))
+  }
+
+  @Test("who floods a peer that is gone is cut off", arguments: [Side.downstream, .upstream])
+  func flood(gone: Side) {
+    var tunnel = Tunnel()
+    _ = tunnel.failed(gone)
+    let first = tunnel.received(Tunnel.droppedByteCountMax, from: gone.other)
+    let early = (tunnel.isOver, tunnel.mayRead(gone.other))
+    let last = tunnel.received(1, from: gone.other)
+    let late = (tunnel.isOver, tunnel.mayRead(gone.other))
+    #expect(first == .drop)
+    #expect(last == .drop)
+    #expect(early == (false, true))
+    #expect(late == (true, false))
   }
 
   @Test("reading stops above the high mark and goes on below the low one, not at either")
@@ -228,7 +243,7 @@ struct TunnelTests {
         default: .octets(side)
         }
       let mayRead = tunnel.mayRead(side)
-      let survivor = tunnel.draining
+      let survivor = tunnel.survivor
       let result = tunnel.take(step)
       trace.append("\(step) → \(result)")
       let place = Comment(rawValue: "seed \(seed): \(trace.joined(separator: ", "))")

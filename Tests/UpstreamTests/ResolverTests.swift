@@ -58,7 +58,7 @@ struct ResolverTests {
   private static func resolver(_ server: NameServer, _ groups: Group...) throws -> Resolver {
     try Resolver(
       for: groups, asking: { (name) throws(NameFault) in try server.answer(name) },
-      observe: { server.observe($0, $1) })
+      lifetime: { _ in nil }, observe: { server.observe($0, $1) })
   }
 
   private static func address(_ group: Group) -> SocketAddress? {

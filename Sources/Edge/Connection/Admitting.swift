@@ -39,8 +39,9 @@ struct Admitting: ~Copyable {
   }
 
   consuming func handle(_ event: Event, _ bench: inout Workbench) -> Connection {
-    self.downstream.note(event.readiness)
-    guard !event.readiness.isGone else { return self.end(.downstream, "closed", &bench) }
+    if let reason = bench.noteWaiting(&self.downstream, event) {
+      return self.admission.exchange.abandon(self.downstream, .downstream, reason, &bench)
+    }
     return .admitting(self)
   }
 
@@ -50,15 +51,7 @@ struct Admitting: ~Copyable {
     return self.admission.exchange.refuse(refusal, self.downstream, &bench)
   }
 
-  consuming func cut(_ bench: inout Workbench) -> Connection { self.end(.edge, "shutdown", &bench) }
-
-  private consuming func end(
-    _ closer: AccessRecord.Closer, _ reason: String, _ bench: inout Workbench
-  ) -> Connection {
-    let tls = self.downstream.tlsVersion
-    self.downstream.close(&bench.scratch)
-    self.admission.exchange.finish(
-      .init(kind: .request, status: 0, closer: closer, reason: reason, tls: tls), bench)
-    return bench.closeConnection()
+  consuming func cut(_ bench: inout Workbench) -> Connection {
+    self.admission.exchange.abandon(self.downstream, .edge, "shutdown", &bench)
   }
 }

@@ -20,6 +20,8 @@ struct Closing: ~Copyable {
   }
 
   consuming func handle(_ event: Event, _ bench: inout Workbench) -> Connection {
+    // A stale event of the server's side, which is closed.
+    guard event.token.registration == 0 else { return .closing(self) }
     self.downstream.note(event.readiness)
     if event.readiness.contains(.writable), self.downstream.queuedByteCount > 0 {
       guard self.downstream.flush(&bench.scratch) == nil else { return self.deadlinePassed(&bench) }
@@ -34,13 +36,16 @@ struct Closing: ~Copyable {
     var receives = 0
     while self.downstream.isReadable {
       guard receives < Limits.receivesPerTurnMax else {
-        bench.unfinished.append(self.token)
+        if !self.downstream.waitsForTurn { bench.unfinished.append(self.token) }
+        self.downstream.waitsForTurn = true
         break
       }
       receives += 1
       bench.scratch.inbound.clear()
       switch self.downstream.receive(&bench.scratch) {
       case .octets, .nothing: continue
+      // A client that has half-closed is still owed the rest of its answer.
+      case .ended where self.downstream.queuedByteCount > 0: return .closing(self)
       case .ended, .failed: return self.deadlinePassed(&bench)
       }
     }

@@ -36,7 +36,9 @@ struct Connecting: ~Copyable {
         endpoint.end()
         bench.noteFailedAttempt(endpoint, error.reason, upgrade.exchange)
         tried.append(endpoint)
-        fault = .upstreamRefused
+        fault =
+          error.isExhaustion
+          ? .overloaded(retryAfter: Limits.retryAfter) : .upstreamRefused
       }
     }
     let refusal = fault ?? .noHealthyServer(retryAfter: Limits.retryAfter)
@@ -52,51 +54,48 @@ struct Connecting: ~Copyable {
   }
 
   consuming func handle(_ event: Event, _ bench: inout Workbench) -> Connection {
-    guard event.token.registration != 0 else {
-      self.downstream.note(event.readiness)
-      return event.readiness.isGone
-        ? self.end(.downstream, "closed", &bench) : .connecting(self)
+    if event.token.registration == 0 {
+      guard let reason = bench.noteWaiting(&self.downstream, event) else {
+        return .connecting(self)
+      }
+      return self.abandon(.downstream, reason, &bench)
     }
     guard event.token == self.server.token else { return .connecting(self) }
     switch self.server.handle(event, &bench) {
     case .pending: return .connecting(self)
     case .connected: return self.connected(&bench)
-    case .failed(let fault): return self.tryNext(fault.reason, .upstreamRefused, &bench)
+    case .failed(let fault): return self.tryNext(after: fault.reason, .upstreamRefused, &bench)
     }
   }
 
   consuming func deadlinePassed(_ bench: inout Workbench) -> Connection {
-    self.tryNext("connect timed out", .upstreamTimedOut, &bench)
+    self.tryNext(after: "connect timed out", .upstreamTimedOut, &bench)
   }
 
-  consuming func cut(_ bench: inout Workbench) -> Connection { self.end(.edge, "shutdown", &bench) }
+  consuming func cut(_ bench: inout Workbench) -> Connection {
+    self.abandon(.edge, "shutdown", &bench)
+  }
 
   private consuming func connected(_ bench: inout Workbench) -> Connection {
     if let fault = self.server.stream.send(self.upgrade.octets, &bench.scratch) {
-      return self.tryNext(fault.reason, .upstreamRefused, &bench)
+      return self.tryNext(after: fault.reason, .upstreamRefused, &bench)
     }
     bench.arm(self.upgrade.exchange.arrival.token, after: Limits.upgradeTimeout)
     return Upgrading(self.downstream, self.server, self.upgrade).read(&bench)
   }
 
   private consuming func tryNext(
-    _ reason: String, _ fault: Refusal, _ bench: inout Workbench
+    after reason: String, _ fault: Refusal, _ bench: inout Workbench
   ) -> Connection {
-    bench.noteFailedAttempt(self.server.endpoint, reason, self.upgrade.exchange)
-    let tried = self.server.tried + [self.server.endpoint]
-    self.server.close(&bench)
+    let tried = self.server.giveUp(reason, self.upgrade.exchange, &bench)
     return Self.begin(self.upgrade, self.downstream, tried: tried, fault: fault, &bench)
   }
 
-  private consuming func end(
+  private consuming func abandon(
     _ closer: AccessRecord.Closer, _ reason: String, _ bench: inout Workbench
   ) -> Connection {
-    let tls = self.downstream.tlsVersion
     self.server.close(&bench)
-    self.downstream.close(&bench.scratch)
-    self.upgrade.exchange.finish(
-      .init(kind: .request, status: 0, closer: closer, reason: reason, tls: tls), bench)
-    return bench.closeConnection()
+    return self.upgrade.exchange.abandon(self.downstream, closer, reason, &bench)
   }
 }
 
@@ -120,14 +119,13 @@ struct UpstreamAttempt: ~Copyable {
     self.tried = tried
     self.token = upgrade.exchange.arrival.token.registered(as: UInt8(tried.count + 1))
     self.usesTLS = endpoint.url.scheme == .wss
-    self.stream = try Self.connect(endpoint, upgrade, self.token, bench)
+    self.stream = try Self.connect(endpoint, upgrade, self.token, &bench)
     bench.commons.occupancy.upstreamBegan()
     bench.arm(self.token, after: upgrade.route.group.rules.connectTimeout)
   }
 
   private static func connect(
-    _ endpoint: Endpoint, _ upgrade: OutgoingUpgrade, _ token: Token,
-    _ bench: borrowing Workbench
+    _ endpoint: Endpoint, _ upgrade: OutgoingUpgrade, _ token: Token, _ bench: inout Workbench
   ) throws(StreamFault) -> ByteStream {
     var tls: TLSConnection?
     if endpoint.url.scheme == .wss, let context = upgrade.route.group.rules.tls {
@@ -137,10 +135,20 @@ struct UpstreamAttempt: ~Copyable {
     }
     do throws(Errno) {
       let socket = try Socket.connecting(to: endpoint.address)
-      let stream = ByteStream(socket, tls: tls)
+      return try Self.registered(ByteStream(socket, tls: tls), token, &bench)
+    } catch { throw .socket(error) }
+  }
+
+  private static func registered(
+    _ stream: consuming ByteStream, _ token: Token, _ bench: inout Workbench
+  ) throws(Errno) -> ByteStream {
+    do throws(Errno) {
       try stream.register(with: bench.loop, as: token)
       return stream
-    } catch { throw .socket(error) }
+    } catch {
+      stream.close(&bench.scratch)
+      throw error
+    }
   }
 
   /// How far the connection is.
@@ -174,6 +182,16 @@ struct UpstreamAttempt: ~Copyable {
       }
     } while self.stream.isReadable
     return .pending
+  }
+
+  /// Closes after a failure, and gives the endpoints that have failed the request so far.
+  consuming func giveUp(
+    _ reason: String, _ exchange: Exchange, _ bench: inout Workbench
+  ) -> [Endpoint] {
+    bench.noteFailedAttempt(self.endpoint, reason, exchange)
+    let tried = self.tried + [self.endpoint]
+    self.close(&bench)
+    return tried
   }
 
   /// The stream alone, for a tunnel: the endpoint's load is the tunnel's to give back.

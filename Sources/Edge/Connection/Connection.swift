@@ -11,8 +11,8 @@ internal import Transport
 ///                       └───────────────┴─────────────┴────────────┴─▶ closing ────────────┘
 ///                         (a refusal, or a server's own answer: sent, then the client's end awaited)
 ///
-/// Each phase has one file, named after it, with up to three entries: `handle` for readiness,
-/// `deadlinePassed` for its timer, and how it begins.
+/// Each phase has one file, named after it. It is entered by `handle` for readiness, by
+/// `deadlinePassed` for its timer, by `cut` when the process ends, and by how it begins.
 enum Connection: ~Copyable {
   case handshaking(Handshaking)
   case readingHead(ReadingHead)
@@ -34,6 +34,7 @@ enum Connection: ~Copyable {
 
   /// One of its descriptors is ready.
   mutating func handle(_ event: Event, _ bench: inout Workbench) {
+    bench.scratch.clear()
     switch consume self {
     // First: nearly every event is one of a tunnel.
     case .tunneling(let phase): self = phase.handle(event, &bench)
@@ -50,6 +51,7 @@ enum Connection: ~Copyable {
 
   /// The deadline of its phase has passed.
   mutating func deadlinePassed(_ bench: inout Workbench) {
+    bench.scratch.clear()
     switch consume self {
     case .handshaking(let phase): self = phase.deadlinePassed(&bench)
     case .readingHead(let phase): self = phase.deadlinePassed(&bench)
@@ -65,6 +67,7 @@ enum Connection: ~Copyable {
 
   /// A verifier has judged its token.
   mutating func judged(_ verdict: Verdict, _ bench: inout Workbench) {
+    bench.scratch.clear()
     switch consume self {
     case .admitting(let phase): self = phase.judged(verdict, &bench)
     // The connection has given up waiting meanwhile.
@@ -74,6 +77,7 @@ enum Connection: ~Copyable {
 
   /// The process begins to stop: who has not asked for anything yet is let go.
   mutating func drain(_ bench: inout Workbench) {
+    bench.scratch.clear()
     switch consume self {
     case .handshaking(let phase): self = phase.drain(&bench)
     case .readingHead(let phase): self = phase.drain(&bench)
@@ -83,8 +87,9 @@ enum Connection: ~Copyable {
 
   /// The grace is over: whatever is left ends now.
   mutating func cut(_ bench: inout Workbench) {
+    bench.scratch.clear()
     switch consume self {
-    case .handshaking(let phase): self = phase.drain(&bench)
+    case .handshaking(let phase): self = phase.cut(&bench)
     case .readingHead(let phase): self = phase.cut(&bench)
     case .admitting(let phase): self = phase.cut(&bench)
     case .connecting(let phase): self = phase.cut(&bench)

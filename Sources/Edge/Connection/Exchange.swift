@@ -104,6 +104,17 @@ final class Exchange {
     return Closing(downstream, self.arrival.token).begin(&bench)
   }
 
+  /// Ends the connection without an answer: the client is gone, or the process ends.
+  func abandon(
+    _ downstream: consuming ByteStream, _ closer: AccessRecord.Closer, _ reason: String,
+    _ bench: inout Workbench
+  ) -> Connection {
+    let tls = downstream.tlsVersion
+    downstream.close(&bench.scratch)
+    self.finish(Ending(kind: .request, status: 0, closer: closer, reason: reason, tls: tls), bench)
+    return bench.closeConnection()
+  }
+
   /// How an exchange ended.
   struct Ending {
     let kind: AccessRecord.Kind

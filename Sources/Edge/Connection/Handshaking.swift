@@ -34,9 +34,13 @@ struct Handshaking: ~Copyable {
     self.end("timed out", &bench)
   }
 
+  /// It may yet ask, and be told that the edge is draining.
   consuming func drain(_ bench: inout Workbench) -> Connection {
-    self.end("shutdown", &bench)
+    bench.arm(self.arrival.token, after: Limits.lastRequestTimeout)
+    return .handshaking(self)
   }
+
+  consuming func cut(_ bench: inout Workbench) -> Connection { self.end("shutdown", &bench) }
 
   private consuming func end(_ reason: String, _ bench: inout Workbench) -> Connection {
     let peer = self.arrival.peer
@@ -56,12 +60,16 @@ func peerText(_ peer: SocketAddress?) -> String {
   }
 }
 
-extension Readiness {
-  /// The client has ended its side, or all of it: before there is a tunnel, it waits for nothing.
-  var isGone: Bool { !self.isDisjoint(with: [.peerEnded, .failed]) }
-}
-
 extension Workbench {
+  /// An event of a client that waits for its tunnel. Its octets stay in the kernel, what is queued
+  /// for it goes out; one that has ended its side waits for nothing any more, and the reason is told.
+  mutating func noteWaiting(_ downstream: inout ByteStream, _ event: Event) -> String? {
+    downstream.note(event.readiness)
+    if event.readiness.contains(.failed) { return "reset" }
+    if event.readiness.contains(.peerEnded) { return "closed" }
+    return downstream.flush(&self.scratch)?.reason
+  }
+
   /// Counts a client's connection as ended; the last step of every phase.
   mutating func closeConnection() -> Connection {
     self.commons.occupancy.connectionEnded()

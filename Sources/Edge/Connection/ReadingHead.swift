@@ -24,7 +24,6 @@ struct ReadingHead: ~Copyable {
     if event.readiness.contains(.writable), self.downstream.flush(&bench.scratch) != nil {
       return self.end("reset", &bench)
     }
-    bench.scratch.inbound.clear()
     return self.read(&bench)
   }
 
@@ -56,17 +55,31 @@ struct ReadingHead: ~Copyable {
   private consuming func received(_ head: RequestHead, _ bench: inout Workbench) -> Connection {
     let pipelined = bench.scratch.inbound.takeAll()
     let exchange = Exchange(self.arrival, head, &bench)
+    guard pipelined.count <= Limits.pipelinedByteCountMax else {
+      let refusal = Refusal(
+        status: 400, error: "bad_request",
+        reason: "Too much was sent behind the request before its answer.")
+      return exchange.refuse(refusal, self.downstream, &bench)
+    }
     return Reception(exchange, head).decide(self.downstream, pipelined, &bench)
   }
 
   consuming func deadlinePassed(_ bench: inout Workbench) -> Connection {
-    self.refuse(.headTimedOut, &bench)
+    if bench.isDraining, !self.reader.hasReceivedOctets { return self.end("shutdown", &bench) }
+    return self.refuse(.headTimedOut, &bench)
   }
 
-  /// A client that is in the middle of its request is heard, and told that the edge is draining.
+  /// A client that has asked, or has begun to, is heard, and told that the edge is draining. One
+  /// that has not is let go.
   consuming func drain(_ bench: inout Workbench) -> Connection {
-    guard !self.reader.hasReceivedOctets else { return .readingHead(self) }
-    return self.end("shutdown", &bench)
+    bench.arm(self.arrival.token, after: Limits.lastRequestTimeout)
+    self.downstream.note(.readable)
+    switch self.read(&bench) {
+    case .readingHead(let phase):
+      return phase.reader.hasReceivedOctets
+        ? .readingHead(phase) : phase.end("shutdown", &bench)
+    case let next: return next
+    }
   }
 
   consuming func cut(_ bench: inout Workbench) -> Connection { self.end("shutdown", &bench) }

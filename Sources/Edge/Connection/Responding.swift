@@ -29,6 +29,7 @@ struct Responding: ~Copyable {
     }
     var answer = head.forwardedClosing()
     answer.fields.set("X-Request-Id", upgrade.exchange.requestID)
+    bench.arm(upgrade.exchange.arrival.token, after: Limits.responseTimeout)
     let fault = downstream.send(answer.serialized(), &bench.scratch)
     let phase = Responding(
       downstream: downstream, server: server, exchange: upgrade.exchange, status: head.status,
@@ -51,19 +52,20 @@ struct Responding: ~Copyable {
     if event.token.registration == 0 {
       self.downstream.note(event.readiness)
       if event.readiness.contains(.failed) { return self.end(.downstream, "reset", &bench) }
-      if event.readiness.contains(.writable), self.downstream.flush(&bench.scratch) != nil {
-        return self.end(.downstream, "reset", &bench)
+      if event.readiness.contains(.writable), self.downstream.queuedByteCount > 0 {
+        guard self.downstream.flush(&bench.scratch) == nil else {
+          return self.end(.downstream, "reset", &bench)
+        }
+        bench.arm(self.exchange.arrival.token, after: Limits.responseTimeout)
       }
     } else if event.token == self.server.token {
       self.server.stream.note(event.readiness)
     }
-    bench.scratch.inbound.clear()
     return self.read(&bench)
   }
 
   /// Passes the body on for as long as there is some, the client takes it and the turn lasts.
   private consuming func read(_ bench: inout Workbench) -> Connection {
-    bench.arm(self.exchange.arrival.token, after: Limits.responseTimeout)
     var receives = 0
     while !self.body.isComplete {
       if let ended = self.forward(&bench) {
@@ -73,7 +75,8 @@ struct Responding: ~Copyable {
         self.downstream.queuedByteCount <= Watermarks.standard.highByteCount
       else { break }
       guard receives < Limits.receivesPerTurnMax else {
-        bench.unfinished.append(self.server.token)
+        if !self.server.stream.waitsForTurn { bench.unfinished.append(self.server.token) }
+        self.server.stream.waitsForTurn = true
         break
       }
       receives += 1
@@ -93,6 +96,7 @@ struct Responding: ~Copyable {
     _ bench: inout Workbench
   ) -> (closer: AccessRecord.Closer, reason: String)? {
     guard !bench.scratch.inbound.isEmpty else { return nil }
+    bench.arm(self.exchange.arrival.token, after: Limits.responseTimeout)
     do throws(HeadError) {
       let count = try self.body.advance(bench.scratch.inbound.octets)
       // What follows a complete body belongs to nobody.

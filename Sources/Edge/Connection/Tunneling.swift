@@ -49,11 +49,14 @@ struct Tunneling: ~Copyable {
       self.failed(.downstream, fault, &bench)
     }
     if !bench.scratch.inbound.isEmpty { self.forward(from: .upstream, &bench) }
-    if !pipelined.isEmpty {
-      _ = self.tunnel.received(pipelined.count, from: .downstream)
+    _ = self.tunnel.queued(self.downstream.queuedByteCount, towards: .downstream)
+    if !pipelined.isEmpty,
+      self.tunnel.received(pipelined.count, from: .downstream) == .forward
+    {
       if let fault = self.upstream.send(pipelined, &bench.scratch) {
         self.failed(.upstream, fault, &bench)
       }
+      _ = self.tunnel.queued(self.upstream.queuedByteCount, towards: .upstream)
     }
     self.pump(from: .upstream, &bench)
     self.pump(from: .downstream, &bench)
@@ -81,7 +84,7 @@ struct Tunneling: ~Copyable {
   }
 
   consuming func deadlinePassed(_ bench: inout Workbench) -> Connection {
-    if self.tunnel.draining != nil { return self.close(&bench) }
+    if self.tunnel.survivor != nil { return self.close(&bench) }
     let end = self.lastActivity.advanced(by: self.idleTimeout)
     guard end <= bench.now else {
       bench.wheel.arm(Int(self.token.slot), at: end)
@@ -99,7 +102,7 @@ extension Tunneling {
   /// How long both sides may be silent.
   private var idleTimeout: Duration {
     let configured = self.exchange.route?.rules.idleTimeout ?? .seconds(600)
-    return self.tunnel.isHalfClosed ? min(configured, Limits.halfClosedTimeout) : configured
+    return self.tunnel.hasAnyEnded ? min(configured, Limits.halfClosedTimeout) : configured
   }
 
   /// Carries octets from one side to the other for as long as there are some, the other side has
@@ -117,8 +120,7 @@ extension Tunneling {
     var receives = 0
     while self.mayReceive(from: side) {
       guard receives < Limits.receivesPerTurnMax else {
-        bench.unfinished.append(self.token.registered(as: registration))
-        return
+        return self.waitForTurn(side, registration, &bench)
       }
       receives &+= 1
       bench.scratch.inbound.clear()
@@ -128,9 +130,28 @@ extension Tunneling {
       case .ended:
         if !bench.scratch.inbound.isEmpty { self.forward(from: side, &bench) }
         self.ended(side, &bench)
-      case .failed(let fault): self.failed(side, fault, &bench)
+      case .failed(let fault):
+        // What was opened before the fault is good.
+        if !bench.scratch.inbound.isEmpty { self.forward(from: side, &bench) }
+        self.failed(side, fault, &bench)
       }
     }
+  }
+
+  /// Goes to the end of the worker's line, once.
+  private mutating func waitForTurn(
+    _ side: Side, _ registration: UInt8, _ bench: inout Workbench
+  ) {
+    let waits: Bool
+    switch side {
+    case .downstream:
+      waits = self.downstream.waitsForTurn
+      self.downstream.waitsForTurn = true
+    case .upstream:
+      waits = self.upstream.waitsForTurn
+      self.upstream.waitsForTurn = true
+    }
+    if !waits { bench.unfinished.append(self.token.registered(as: registration)) }
   }
 
   private func mayReceive(from side: Side) -> Bool {
@@ -173,16 +194,20 @@ extension Tunneling {
   /// A slow peer takes octets again.
   private mutating func flush(towards side: Side, _ bench: inout Workbench) {
     let fault: StreamFault?
-    let count: Int
+    let (before, count): (Int, Int)
     switch side {
     case .downstream:
+      before = self.downstream.queuedByteCount
       fault = self.downstream.flush(&bench.scratch)
       count = self.downstream.queuedByteCount
     case .upstream:
+      before = self.upstream.queuedByteCount
       fault = self.upstream.flush(&bench.scratch)
       count = self.upstream.queuedByteCount
     }
     if let fault { return self.failed(side, fault, &bench) }
+    // A peer that takes octets is as alive as one that sends some.
+    if count < before { self.lastActivity = bench.now }
     if case .resume(let source) = self.tunnel.queued(count, towards: side) {
       self.pump(from: source, &bench)
     }
@@ -195,7 +220,7 @@ extension Tunneling {
   private mutating func ended(_ side: Side, _ bench: inout Workbench) {
     self.note(Cause(closer: side.closer, reason: "closed"))
     self.perform(self.tunnel.ended(side), &bench)
-    if self.tunnel.draining == nil { bench.arm(self.token, after: self.idleTimeout) }
+    if self.tunnel.survivor == nil { bench.arm(self.token, after: self.idleTimeout) }
   }
 
   private mutating func failed(_ side: Side, _ fault: StreamFault, _ bench: inout Workbench) {
@@ -204,7 +229,7 @@ extension Tunneling {
     case .downstream: self.downstream.discardQueue(&bench.scratch)
     case .upstream: self.upstream.discardQueue(&bench.scratch)
     }
-    bench.arm(self.token, after: Limits.drainTimeout)
+    bench.arm(self.token, after: Limits.survivorTimeout)
     self.perform(self.tunnel.failed(side), &bench)
   }
 
@@ -224,6 +249,8 @@ extension Tunneling {
 
   /// Goes on, or closes when both directions have ended and nothing is left to send.
   private consuming func settle(_ bench: inout Workbench) -> Connection {
+    // It may have been paused for the side that broke, and no event would tell of its octets.
+    if let survivor = self.tunnel.survivor { self.pump(from: survivor, &bench) }
     guard self.tunnel.isOver, self.downstream.queuedByteCount == 0,
       self.upstream.queuedByteCount == 0
     else { return .tunneling(self) }

@@ -10,6 +10,7 @@ struct Upgrading: ~Copyable {
   private var downstream: ByteStream
   private var server: UpstreamAttempt
   private let upgrade: OutgoingUpgrade
+  private var interimCount = 0
   private var reader = ResponseReader(headByteCountMax: Limits.responseHeadByteCountMax)
 
   init(
@@ -22,37 +23,28 @@ struct Upgrading: ~Copyable {
   }
 
   consuming func handle(_ event: Event, _ bench: inout Workbench) -> Connection {
-    guard event.token.registration != 0 else {
-      self.downstream.note(event.readiness)
-      return event.readiness.isGone
-        ? self.end(.downstream, "closed", &bench) : .upgrading(self)
+    if event.token.registration == 0 {
+      guard let reason = bench.noteWaiting(&self.downstream, event) else { return .upgrading(self) }
+      return self.abandon(.downstream, reason, &bench)
     }
     guard event.token == self.server.token else { return .upgrading(self) }
     self.server.stream.note(event.readiness)
     if event.readiness.contains(.writable), self.server.stream.flush(&bench.scratch) != nil {
       return self.lost("reset", &bench)
     }
-    bench.scratch.inbound.clear()
     return self.read(&bench)
   }
 
   /// Takes what stands in the scratch, then what the socket has.
   consuming func read(_ bench: inout Workbench) -> Connection {
     while true {
-      while !bench.scratch.inbound.isEmpty {
-        do throws(HeadError) {
-          let octets = try self.reader.receive(bench.scratch.inbound.octets)
-          guard case .head(let head, let consumed) = octets else {
-            bench.scratch.inbound.clear()
-            break
-          }
-          bench.scratch.inbound.consume(consumed)
-          // RFC 9110 §15.2: interim answers precede the one that counts.
-          if head.status >= 200 || head.status == 101 { return self.answered(head, &bench) }
-        } catch {
-          return self.refuse(
-            .upstreamMalformed(reason: "The server's answer is no HTTP head."), &bench)
-        }
+      do throws(HeadError) {
+        if let head = try self.takeHead(&bench) { return self.answered(head, &bench) }
+      } catch {
+        return self.malformed("The server's answer is no HTTP head.", &bench)
+      }
+      guard self.interimCount <= Limits.interimAnswerCountMax else {
+        return self.malformed("The server sends interim answers without end.", &bench)
       }
       guard self.server.stream.isReadable else { return .upgrading(self) }
       switch self.server.stream.receive(&bench.scratch) {
@@ -64,6 +56,22 @@ struct Upgrading: ~Copyable {
     }
   }
 
+  /// The head that counts, out of what stands in the scratch; `nil` where it is not complete yet.
+  private mutating func takeHead(_ bench: inout Workbench) throws(HeadError) -> ResponseHead? {
+    while !bench.scratch.inbound.isEmpty {
+      let octets = try self.reader.receive(bench.scratch.inbound.octets)
+      guard case .head(let head, let consumed) = octets else {
+        bench.scratch.inbound.clear()
+        return nil
+      }
+      bench.scratch.inbound.consume(consumed)
+      // RFC 9110 §15.2: interim answers precede the one that counts.
+      if head.status >= 200 || head.status == 101 { return head }
+      self.interimCount += 1
+    }
+    return nil
+  }
+
   private consuming func answered(
     _ head: ResponseHead, _ bench: inout Workbench
   ) -> Connection {
@@ -73,7 +81,7 @@ struct Upgrading: ~Copyable {
     do throws(UpgradeFault) {
       _ = try UpgradeResponse.verify(head, answering: self.upgrade.request)
     } catch {
-      return self.refuse(.upstreamMalformed(reason: error.reason), &bench)
+      return self.malformed(error.reason, &bench)
     }
     var answer = responseHead101(
       from: head, fallbackSubprotocol: self.upgrade.markerSubprotocol)
@@ -87,20 +95,24 @@ struct Upgrading: ~Copyable {
     return self.refuse(.upstreamTimedOut, &bench)
   }
 
-  consuming func cut(_ bench: inout Workbench) -> Connection { self.end(.edge, "shutdown", &bench) }
+  consuming func cut(_ bench: inout Workbench) -> Connection {
+    self.abandon(.edge, "shutdown", &bench)
+  }
 
   /// The server went away before it answered. Another one may be asked: a handshake has no effect
   /// until it is answered. Not, however, in the middle of an answer.
   private consuming func lost(_ reason: String, _ bench: inout Workbench) -> Connection {
-    bench.noteFailedAttempt(self.server.endpoint, reason, self.upgrade.exchange)
     guard !self.reader.hasReceivedOctets else {
-      return self.refuse(
-        .upstreamMalformed(reason: "The server's answer ended in its head."), &bench)
+      return self.malformed("The server's answer ended in its head.", &bench)
     }
-    let tried = self.server.tried + [self.server.endpoint]
-    self.server.close(&bench)
+    let tried = self.server.giveUp(reason, self.upgrade.exchange, &bench)
     return Connecting.begin(
       self.upgrade, self.downstream, tried: tried, fault: .upstreamRefused, &bench)
+  }
+
+  private consuming func malformed(_ reason: String, _ bench: inout Workbench) -> Connection {
+    bench.noteFailedAttempt(self.server.endpoint, reason, self.upgrade.exchange)
+    return self.refuse(.upstreamMalformed(reason: reason), &bench)
   }
 
   private consuming func refuse(_ refusal: Refusal, _ bench: inout Workbench) -> Connection {
@@ -108,14 +120,10 @@ struct Upgrading: ~Copyable {
     return self.upgrade.exchange.refuse(refusal, self.downstream, &bench)
   }
 
-  private consuming func end(
+  private consuming func abandon(
     _ closer: AccessRecord.Closer, _ reason: String, _ bench: inout Workbench
   ) -> Connection {
-    let tls = self.downstream.tlsVersion
     self.server.close(&bench)
-    self.downstream.close(&bench.scratch)
-    self.upgrade.exchange.finish(
-      .init(kind: .request, status: 0, closer: closer, reason: reason, tls: tls), bench)
-    return bench.closeConnection()
+    return self.upgrade.exchange.abandon(self.downstream, closer, reason, &bench)
   }
 }
