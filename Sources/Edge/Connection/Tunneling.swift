@@ -48,7 +48,7 @@ struct Tunneling: ~Copyable {
     if let fault = self.downstream.send(answer, &bench.scratch) {
       self.failed(.downstream, fault, &bench)
     }
-    if !bench.scratch.inbound.isEmpty { self.forward(from: .upstream, &bench) }
+    self.forward(from: .upstream, &bench)
     _ = self.tunnel.queued(self.downstream.queuedByteCount, towards: .downstream)
     if !pipelined.isEmpty,
       self.tunnel.received(pipelined.count, from: .downstream) == .forward
@@ -64,22 +64,18 @@ struct Tunneling: ~Copyable {
   }
 
   consuming func handle(_ event: Event, _ bench: inout Workbench) -> Connection {
+    let side: Side
     switch event.token.registration {
-    case 0:
-      self.downstream.note(event.readiness)
-      if event.readiness.contains(.writable), self.downstream.queuedByteCount > 0 {
-        self.flush(towards: .downstream, &bench)
-      }
-      self.pump(from: .downstream, &bench)
-    case self.upstreamRegistration:
-      self.upstream.note(event.readiness)
-      if event.readiness.contains(.writable), self.upstream.queuedByteCount > 0 {
-        self.flush(towards: .upstream, &bench)
-      }
-      self.pump(from: .upstream, &bench)
-    default:
-      break
+    case 0: side = .downstream
+    case self.upstreamRegistration: side = .upstream
+    // Of an attempt that was given up before the tunnel began.
+    default: return .tunneling(self)
     }
+    self[side].note(event.readiness)
+    if event.readiness.contains(.writable), self[side].queuedByteCount > 0 {
+      self.flush(towards: side, &bench)
+    }
+    self.pump(from: side, &bench)
     return self.settle(&bench)
   }
 
@@ -105,107 +101,71 @@ extension Tunneling {
     return self.tunnel.hasAnyEnded ? min(configured, Limits.halfClosedTimeout) : configured
   }
 
-  /// Carries octets from one side to the other for as long as there are some, the other side has
-  /// room, and the turn lasts.
-  private mutating func pump(from side: Side, _ bench: inout Workbench) {
-    switch side {
-    case .downstream: self.pump(side, registration: 0, &bench)
-    case .upstream: self.pump(side, registration: self.upstreamRegistration, &bench)
+  /// The stream to one side, in place.
+  private subscript(side: Side) -> ByteStream {
+    _read {
+      switch side {
+      case .downstream: yield self.downstream
+      case .upstream: yield self.upstream
+      }
+    }
+    _modify {
+      switch side {
+      case .downstream: yield &self.downstream
+      case .upstream: yield &self.upstream
+      }
     }
   }
 
-  private mutating func pump(
-    _ side: Side, registration: UInt8, _ bench: inout Workbench
-  ) {
+  /// Carries octets from one side to the other for as long as there are some, the other side has
+  /// room, and the turn lasts.
+  private mutating func pump(from side: Side, _ bench: inout Workbench) {
     var receives = 0
-    while self.mayReceive(from: side) {
-      guard receives < Limits.receivesPerTurnMax else {
-        return self.waitForTurn(side, registration, &bench)
-      }
+    while self[side].isReadable, self.tunnel.mayRead(side) {
+      guard receives < Limits.receivesPerTurnMax else { return self.waitForTurn(side, &bench) }
       receives &+= 1
       bench.scratch.inbound.clear()
-      switch self.receive(from: side, &bench) {
+      switch self[side].receive(&bench.scratch) {
       case .octets: self.forward(from: side, &bench)
       case .nothing: continue
       case .ended:
-        if !bench.scratch.inbound.isEmpty { self.forward(from: side, &bench) }
+        self.forward(from: side, &bench)
         self.ended(side, &bench)
       case .failed(let fault):
         // What was opened before the fault is good.
-        if !bench.scratch.inbound.isEmpty { self.forward(from: side, &bench) }
+        self.forward(from: side, &bench)
         self.failed(side, fault, &bench)
       }
     }
   }
 
   /// Goes to the end of the worker's line, once.
-  private mutating func waitForTurn(
-    _ side: Side, _ registration: UInt8, _ bench: inout Workbench
-  ) {
-    let waits: Bool
-    switch side {
-    case .downstream:
-      waits = self.downstream.waitsForTurn
-      self.downstream.waitsForTurn = true
-    case .upstream:
-      waits = self.upstream.waitsForTurn
-      self.upstream.waitsForTurn = true
-    }
-    if !waits { bench.unfinished.append(self.token.registered(as: registration)) }
-  }
-
-  private func mayReceive(from side: Side) -> Bool {
-    switch side {
-    case .downstream: self.downstream.isReadable && self.tunnel.mayRead(.downstream)
-    case .upstream: self.upstream.isReadable && self.tunnel.mayRead(.upstream)
-    }
-  }
-
-  private mutating func receive(
-    from side: Side, _ bench: inout Workbench
-  ) -> ByteStream.OnReceive {
-    switch side {
-    case .downstream: self.downstream.receive(&bench.scratch)
-    case .upstream: self.upstream.receive(&bench.scratch)
-    }
+  private mutating func waitForTurn(_ side: Side, _ bench: inout Workbench) {
+    guard !self[side].waitsForTurn else { return }
+    self[side].waitsForTurn = true
+    let registration = side == .downstream ? 0 : self.upstreamRegistration
+    bench.unfinished.append(self.token.registered(as: registration))
   }
 
   /// Sends what stands in the scratch to the other side, from where it is.
   private mutating func forward(from side: Side, _ bench: inout Workbench) {
+    guard !bench.scratch.inbound.isEmpty else { return }
     self.lastActivity = bench.now
     switch self.tunnel.received(bench.scratch.inbound.count, from: side) {
     case .drop: bench.scratch.inbound.clear()
     case .forward:
-      switch side {
-      case .downstream:
-        if let fault = self.upstream.sendInbound(&bench.scratch) {
-          return self.failed(.upstream, fault, &bench)
-        }
-        _ = self.tunnel.queued(self.upstream.queuedByteCount, towards: .upstream)
-      case .upstream:
-        if let fault = self.downstream.sendInbound(&bench.scratch) {
-          return self.failed(.downstream, fault, &bench)
-        }
-        _ = self.tunnel.queued(self.downstream.queuedByteCount, towards: .downstream)
+      if let fault = self[side.other].sendInbound(&bench.scratch) {
+        return self.failed(side.other, fault, &bench)
       }
+      _ = self.tunnel.queued(self[side.other].queuedByteCount, towards: side.other)
     }
   }
 
   /// A slow peer takes octets again.
   private mutating func flush(towards side: Side, _ bench: inout Workbench) {
-    let fault: StreamFault?
-    let (before, count): (Int, Int)
-    switch side {
-    case .downstream:
-      before = self.downstream.queuedByteCount
-      fault = self.downstream.flush(&bench.scratch)
-      count = self.downstream.queuedByteCount
-    case .upstream:
-      before = self.upstream.queuedByteCount
-      fault = self.upstream.flush(&bench.scratch)
-      count = self.upstream.queuedByteCount
-    }
-    if let fault { return self.failed(side, fault, &bench) }
+    let before = self[side].queuedByteCount
+    if let fault = self[side].flush(&bench.scratch) { return self.failed(side, fault, &bench) }
+    let count = self[side].queuedByteCount
     // A peer that takes octets is as alive as one that sends some.
     if count < before { self.lastActivity = bench.now }
     if case .resume(let source) = self.tunnel.queued(count, towards: side) {
@@ -225,22 +185,14 @@ extension Tunneling {
 
   private mutating func failed(_ side: Side, _ fault: StreamFault, _ bench: inout Workbench) {
     self.note(Cause(closer: side.closer, reason: fault.reason))
-    switch side {
-    case .downstream: self.downstream.discardQueue(&bench.scratch)
-    case .upstream: self.upstream.discardQueue(&bench.scratch)
-    }
+    self[side].discardQueue(&bench.scratch)
     bench.arm(self.token, after: Limits.survivorTimeout)
     self.perform(self.tunnel.failed(side), &bench)
   }
 
   private mutating func perform(_ action: Tunnel.OnEnd, _ bench: inout Workbench) {
     guard case .end(let side) = action else { return }
-    let fault =
-      switch side {
-      case .downstream: self.downstream.end(&bench.scratch)
-      case .upstream: self.upstream.end(&bench.scratch)
-      }
-    if let fault { self.failed(side, fault, &bench) }
+    if let fault = self[side].end(&bench.scratch) { self.failed(side, fault, &bench) }
   }
 
   private mutating func note(_ cause: Cause) {
