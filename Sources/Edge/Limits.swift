@@ -9,18 +9,16 @@ enum Limits {
   static let verdictTimeout = Duration.seconds(10)
   /// How long a server may take from the request to its answer's head; beyond it 504.
   static let upgradeTimeout = Duration.seconds(10)
-  /// How long a client may take to accept an answer that ends its connection, and to close.
+  /// How long a client may take nothing of an answer that ends its connection, and then to close.
   static let closingTimeout = Duration.seconds(5)
-  /// How long the rest of a tunnel may take after one side broke.
-  static let survivorTimeout = Duration.seconds(10)
   /// How long a client may take to ask, from the moment at which the edge begins to stop.
   static let lastRequestTimeout = Duration.seconds(1)
   /// Interim answers (1xx) that a server may send before the one that counts; beyond it 502.
   static let interimAnswerCountMax = 16
   /// Octets that a client may send behind its request before it has an answer; beyond it 400.
   static let pipelinedByteCountMax = 64 * 1024
-  /// How long the rest of a tunnel may be silent after one side has ended: for WebSocket that is the
-  /// end of both (RFC 6455 §7.1.1), and whoever does not follow is a zombie.
+  /// How long the rest of a tunnel may stand still after one side has ended or broken: for WebSocket
+  /// that is the end of both (RFC 6455 §7.1.1), and whoever does not follow is a zombie.
   static let halfClosedTimeout = Duration.seconds(5)
   /// How long neither side of an answer that is passed through may be silent.
   static let responseTimeout = Duration.seconds(60)

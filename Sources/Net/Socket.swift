@@ -84,6 +84,11 @@ public struct Socket: ~Copyable, Sendable {
     }
   }
 
+  /// Octets that the kernel holds for the peer, which has not taken them yet.
+  public borrowing func untakenByteCount() -> Int {
+    max(0, Int(sluice_untaken_count(self.descriptor.rawValue)))
+  }
+
   /// Tells the peer that nothing more comes (TCP FIN).
   public borrowing func shutdownWrite() {
     // ENOTCONN after a reset: the end of the stream is then seen by the next receive.

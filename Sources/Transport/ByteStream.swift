@@ -51,6 +51,12 @@ public struct ByteStream: ~Copyable {
   /// Octets, records where there is TLS, that the kernel did not take yet.
   public var queuedByteCount: Int { self.queue.count }
 
+  /// Octets that wait for the peer in all, the kernel's included, where some wait here; 0 where
+  /// none do. A slow peer takes the kernel's for a long time before readiness tells of it.
+  public borrowing func untakenByteCount() -> Int {
+    self.queue.isEmpty ? 0 : self.queue.count + self.socket.untakenByteCount()
+  }
+
   /// The version of TLS, `nil` on a plain stream.
   public var tlsVersion: String? {
     switch self.tls {

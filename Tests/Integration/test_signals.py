@@ -78,7 +78,12 @@ def test_a_second_signal_does_not_wait(enter, backend, number):
         edge.signal(number)
         eventually(lambda: is_refused(edge.address), "the first signal to work", 3)
         assert wire.echoes()
-        edge.signal(number)
+
+        def is_over_when_told_again():
+            edge.signal(number)
+            return edge.process.poll() is not None
+
+        eventually(is_over_when_told_again, "a later signal to end it", 3)
         edge.wait_for_exit(2)
 
 

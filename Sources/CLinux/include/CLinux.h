@@ -16,6 +16,7 @@
 #include <stdint.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
+#include <sys/ioctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -39,6 +40,11 @@ static inline int sluice_socket_stream(int family) {
 }
 static inline int sluice_accept(int listener, struct sockaddr *address, socklen_t *length) {
   return accept4(listener, address, length, SOCK_NONBLOCK | SOCK_CLOEXEC);
+}
+// Octets that the peer has not taken (tcp(7), unix(7): SIOCOUTQ); -1 where the kernel cannot tell.
+static inline int sluice_untaken_count(int number) {
+  int count = 0;
+  return ioctl(number, TIOCOUTQ, &count) == 0 ? count : -1;
 }
 static inline int sluice_epoll_create(void) { return epoll_create1(EPOLL_CLOEXEC); }
 static inline int sluice_eventfd(void) { return eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC); }

@@ -7,6 +7,8 @@ internal import Transport
 struct Closing: ~Copyable {
   private var downstream: ByteStream
   private let token: Token
+  /// What the client had still to take at the last deadline.
+  private var untakenByteCount = Int.max
 
   init(_ downstream: consuming ByteStream, _ token: Token) {
     self.downstream = downstream
@@ -15,7 +17,7 @@ struct Closing: ~Copyable {
 
   consuming func begin(_ bench: inout Workbench) -> Connection {
     bench.arm(self.token, after: Limits.closingTimeout)
-    guard self.downstream.end(&bench.scratch) == nil else { return self.deadlinePassed(&bench) }
+    guard self.downstream.end(&bench.scratch) == nil else { return self.close(&bench) }
     return self.read(&bench)
   }
 
@@ -23,10 +25,8 @@ struct Closing: ~Copyable {
     // A stale event of the server's side, which is closed.
     guard event.token.registration == 0 else { return .closing(self) }
     self.downstream.note(event.readiness)
-    if event.readiness.contains(.writable), self.downstream.queuedByteCount > 0 {
-      guard self.downstream.flush(&bench.scratch) == nil else { return self.deadlinePassed(&bench) }
-      // A slow client that takes something is given more time.
-      bench.arm(self.token, after: Limits.closingTimeout)
+    if event.readiness.contains(.writable), self.downstream.flush(&bench.scratch) != nil {
+      return self.close(&bench)
     }
     return self.read(&bench)
   }
@@ -46,13 +46,22 @@ struct Closing: ~Copyable {
       case .octets, .nothing: continue
       // A client that has half-closed is still owed the rest of its answer.
       case .ended where self.downstream.queuedByteCount > 0: return .closing(self)
-      case .ended, .failed: return self.deadlinePassed(&bench)
+      case .ended, .failed: return self.close(&bench)
       }
     }
     return .closing(self)
   }
 
+  /// A slow client that has taken something meanwhile is given more time.
   consuming func deadlinePassed(_ bench: inout Workbench) -> Connection {
+    let untaken = self.downstream.untakenByteCount()
+    guard untaken > 0, untaken < self.untakenByteCount else { return self.close(&bench) }
+    self.untakenByteCount = untaken
+    bench.arm(self.token, after: Limits.closingTimeout)
+    return .closing(self)
+  }
+
+  consuming func close(_ bench: inout Workbench) -> Connection {
     self.downstream.close(&bench.scratch)
     return bench.closeConnection()
   }

@@ -96,7 +96,7 @@ enum Connection: ~Copyable {
     case .upgrading(let phase): self = phase.cut(&bench)
     case .tunneling(let phase): self = phase.cut(&bench)
     case .responding(let phase): self = phase.cut(&bench)
-    case .closing(let phase): self = phase.deadlinePassed(&bench)
+    case .closing(let phase): self = phase.close(&bench)
     case .closed: self = .closed
     }
   }

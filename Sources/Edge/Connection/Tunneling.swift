@@ -17,6 +17,8 @@ struct Tunneling: ~Copyable {
   private let upstreamRegistration: UInt8
   /// When octets last came from either side.
   private var lastActivity = Deadline(nanoseconds: 0)
+  /// What the peers had still to take at the last deadline.
+  private var untakenByteCount = Int.max
   /// Who ended the tunnel first, and how.
   private var cause: Cause?
 
@@ -44,7 +46,7 @@ struct Tunneling: ~Copyable {
     _ answer: [UInt8], _ pipelined: [UInt8], _ bench: inout Workbench
   ) -> Connection {
     self.lastActivity = bench.now
-    bench.arm(self.token, after: self.idleTimeout)
+    bench.arm(self.token, after: self.silenceMax)
     if let fault = self.downstream.send(answer, &bench.scratch) {
       self.failed(.downstream, fault, &bench)
     }
@@ -80,13 +82,16 @@ struct Tunneling: ~Copyable {
   }
 
   consuming func deadlinePassed(_ bench: inout Workbench) -> Connection {
-    if self.tunnel.survivor != nil { return self.close(&bench) }
-    let end = self.lastActivity.advanced(by: self.idleTimeout)
+    // A peer that takes octets is as alive as one that sends some.
+    let untaken = self.downstream.untakenByteCount() + self.upstream.untakenByteCount()
+    if untaken > 0, untaken < self.untakenByteCount { self.lastActivity = bench.now }
+    self.untakenByteCount = untaken
+    let end = self.lastActivity.advanced(by: self.silenceMax)
     guard end <= bench.now else {
       bench.wheel.arm(Int(self.token.slot), at: end)
       return .tunneling(self)
     }
-    return self.end("idle_timeout", &bench)
+    return self.tunnel.survivor == nil ? self.end("idle_timeout", &bench) : self.close(&bench)
   }
 
   consuming func cut(_ bench: inout Workbench) -> Connection { self.end("shutdown", &bench) }
@@ -95,8 +100,8 @@ struct Tunneling: ~Copyable {
 // MARK: - Octets
 
 extension Tunneling {
-  /// How long both sides may be silent.
-  private var idleTimeout: Duration {
+  /// How long both sides may neither send nor take anything.
+  private var silenceMax: Duration {
     let configured = self.exchange.route?.rules.idleTimeout ?? .seconds(600)
     return self.tunnel.hasAnyEnded ? min(configured, Limits.halfClosedTimeout) : configured
   }
@@ -166,7 +171,6 @@ extension Tunneling {
     let before = self[side].queuedByteCount
     if let fault = self[side].flush(&bench.scratch) { return self.failed(side, fault, &bench) }
     let count = self[side].queuedByteCount
-    // A peer that takes octets is as alive as one that sends some.
     if count < before { self.lastActivity = bench.now }
     if case .resume(let source) = self.tunnel.queued(count, towards: side) {
       self.pump(from: source, &bench)
@@ -180,14 +184,14 @@ extension Tunneling {
   private mutating func ended(_ side: Side, _ bench: inout Workbench) {
     self.note(Cause(closer: side.closer, reason: "closed"))
     self.perform(self.tunnel.ended(side), &bench)
-    if self.tunnel.survivor == nil { bench.arm(self.token, after: self.idleTimeout) }
+    bench.arm(self.token, after: self.silenceMax)
   }
 
   private mutating func failed(_ side: Side, _ fault: StreamFault, _ bench: inout Workbench) {
     self.note(Cause(closer: side.closer, reason: fault.reason))
     self[side].discardQueue(&bench.scratch)
-    bench.arm(self.token, after: Limits.survivorTimeout)
     self.perform(self.tunnel.failed(side), &bench)
+    bench.arm(self.token, after: self.silenceMax)
   }
 
   private mutating func perform(_ action: Tunnel.OnEnd, _ bench: inout Workbench) {
