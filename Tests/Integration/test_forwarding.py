@@ -94,6 +94,7 @@ def test_fields_set_and_removed(seen):
 REWRITES = [
     ({"strip_prefix": "/chat"}, "/chat/room?x=%20y", "/room?x=%20y"),
     ({"strip_prefix": "/chat"}, "/chat/", "/"),
+    ({"strip_prefix": "/chat"}, "/%63hat/room", "/room"),
     ({"strip_prefix": "/chat", "set_prefix": "/ws"}, "/chat/room", "/ws/room"),
     ({"set_prefix": "/ws"}, "/chat/room", "/ws/chat/room"),
     ({}, "/chat/a%20b//c;d=e?f=g&h", "/chat/a%20b//c;d=e?f=g&h"),

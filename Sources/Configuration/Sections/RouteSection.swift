@@ -1,4 +1,5 @@
 import Admission
+import HTTP
 
 /// `routes[]`
 struct RouteSection: Decodable {
@@ -73,8 +74,10 @@ extension RouteSection {
     _ section: Section<Keys>, _ rewrite: RewriteSection, _ match: RouteMatch
   ) {
     guard let strip = rewrite.stripPrefix else { return }
-    let prefix = strip.hasSuffix("/") ? String(strip.dropLast()) : strip
     let path = match.path.description
+    // The pattern is decoded already; the prefix is compared as requests will be.
+    let whole = strip.hasSuffix("/") ? String(strip.dropLast()) : strip
+    let prefix = ComparablePath(whole).map { String(decoding: $0.octets, as: UTF8.self) } ?? whole
     guard path != prefix, !path.hasPrefix(prefix + "/") else { return }
     section.entry.reading.refuse(
       "contradiction: the route's path \"\(path)\" does not begin with \"\(strip)\"",
