@@ -105,11 +105,17 @@ def frozen(edge):
     class Frozen:
         def __enter__(self):
             edge.process.send_signal(signal.SIGSTOP)
+            eventually(lambda: is_stopped(edge.process.pid), "the edge to stand still")
 
         def __exit__(self, *_):
             edge.process.send_signal(signal.SIGCONT)
 
     return Frozen()
+
+
+def is_stopped(number):
+    with open(f"/proc/{number}/stat") as status:
+        return status.read().rpartition(")")[2].split()[0] == "T"
 
 
 def test_who_waits_when_the_edge_stops_is_answered(enter):
@@ -238,11 +244,12 @@ def test_a_second_process_on_the_same_port(enter, tmp_path):
 
 
 def test_two_signals_at_once_are_one(enter):
+    """Two of a kind are one to the kernel already; these two are not."""
     edge = enter(Edge(configuration(enter(ScriptedBackend()).url, shutdown_grace="60s")))
     with tunnel(edge.address) as wire:
         with frozen(edge):
             edge.signal()
-            edge.signal()
+            edge.signal(signal.SIGINT)
         edge.wait_for("draining")
         assert wire.echoes()
     assert edge.wait_for_exit() == 0
