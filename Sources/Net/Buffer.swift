@@ -91,6 +91,13 @@ extension Buffer {
 }
 
 extension Buffer {
+  /// Copies all but the first `start` octets behind those of an array.
+  public borrowing func copyTail(from start: Int, onto octets: inout [UInt8]) {
+    precondition(start >= 0 && start <= self.count)
+    unsafe octets.append(
+      contentsOf: unsafe UnsafeRawBufferPointer(rebasing: self.unsafeOctets[start...]))
+  }
+
   /// Drops all but the first `count` octets.
   public mutating func truncate(to count: Int) {
     precondition(count >= 0 && count <= self.count)

@@ -20,6 +20,9 @@ internal import Glibc
     for index in unsafe self.spares.indices { unsafe self.spares[index].deallocate() }
   }
 
+  /// Chunks that queues hold at present.
+  public private(set) var takenCount = 0
+
   /// Spare chunks kept at present, for tests.
   package var spareCount: Int { unsafe self.spares.count }
 
@@ -29,11 +32,13 @@ internal import Glibc
       ?? UnsafeMutableRawPointer.allocate(byteCount: Self.chunkByteCount, alignment: 64)
     let chunk = unsafe memory.bindMemory(to: Chunk.self, capacity: 1)
     unsafe chunk.initialize(to: Chunk())
+    self.takenCount += 1
     return unsafe chunk
   }
 
   fileprivate mutating func give(_ chunk: UnsafeMutablePointer<Chunk>) {
     let memory = UnsafeMutableRawPointer(chunk)
+    self.takenCount -= 1
     if unsafe self.spares.count < Self.spareCountMax {
       unsafe self.spares.append(memory)
     } else {

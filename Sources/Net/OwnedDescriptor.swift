@@ -17,6 +17,13 @@ public struct OwnedDescriptor: ~Copyable, Sendable {
     Self.closeRaw(number)
   }
 
+  /// Gives the number up without closing it.
+  consuming func release() -> CInt {
+    let number = self.rawValue
+    discard self
+    return number
+  }
+
   /// The net. A descriptor that reaches it was leaked by a code path: debug builds stop here,
   /// release builds still give the number back.
   deinit {

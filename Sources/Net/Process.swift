@@ -71,6 +71,11 @@ public struct WallClock: Sendable {
     return WallClock(seconds: Int64(time.tv_sec), nanoseconds: Int64(time.tv_nsec))
   }
 
+  /// How long it is from this reading until so many seconds after 1970; negative where that is past.
+  public func duration(until second: Int64) -> Duration {
+    .seconds(second) - .seconds(self.seconds) - .nanoseconds(self.nanoseconds)
+  }
+
   /// `2026-01-31T12:00:00.123Z` (RFC 3339).
   public var timestamp: String {
     // Days to a civil date, by the algorithm of Howard Hinnant's "chrono-compatible low-level date

@@ -31,16 +31,17 @@ public struct Socket: ~Copyable, Sendable {
   /// Closes now. Octets that the kernel still holds for the peer are sent on.
   public consuming func close() { self.descriptor.close() }
 
-  /// Receives into the buffer's free space, of which there must be some.
-  public borrowing func receive(into buffer: inout Buffer) -> Received {
+  /// Receives into the buffer's free space, of which there must be some, no more than `limit`.
+  public borrowing func receive(into buffer: inout Buffer, upTo limit: Int = .max) -> Received {
     let free = unsafe buffer.unsafeFreeSpace
-    precondition(free.count > 0, "an empty buffer would read as end of stream")
+    let asked = min(free.count, limit)
+    precondition(asked > 0, "an empty buffer would read as end of stream")
     while true {
       // SAFETY: `free` is the buffer's own memory, borrowed for the duration of the call.
-      let count = unsafe recv(self.descriptor.rawValue, free.baseAddress, free.count, 0)
+      let count = unsafe recv(self.descriptor.rawValue, free.baseAddress, asked, 0)
       if count > 0 {
         buffer.produced(count)
-        return .octets(count, isLast: count < free.count)
+        return .octets(count, isLast: count < asked)
       }
       if count == 0 { return .endOfStream }
       switch errno {
@@ -52,12 +53,15 @@ public struct Socket: ~Copyable, Sendable {
   }
 
   /// Sends the buffer's octets, without consuming them.
-  public borrowing func send(_ buffer: borrowing Buffer) -> Sent {
+  ///
+  /// - Parameter hasMore: whether others follow at once: the kernel may wait for them.
+  public borrowing func send(_ buffer: borrowing Buffer, hasMore: Bool = false) -> Sent {
     let octets = unsafe buffer.unsafeOctets
+    let flags = sluice_send_flags(hasMore)
     while true {
-      // SAFETY: `octets` is the buffer's own memory. MSG_NOSIGNAL: a reset is a value, not SIGPIPE.
+      // SAFETY: `octets` is the buffer's own memory.
       let count = unsafe Glibc.send(
-        self.descriptor.rawValue, octets.baseAddress, octets.count, CInt(MSG_NOSIGNAL))
+        self.descriptor.rawValue, octets.baseAddress, octets.count, flags)
       if count >= 0 { return .octets(count) }
       switch errno {
       case EINTR: continue
@@ -143,7 +147,7 @@ public struct Socket: ~Copyable, Sendable {
   }
 
   /// A peer can cause any error but these two, which would be our own mistakes.
-  private static func peerFault(_ code: CInt) -> Errno {
+  static func peerFault(_ code: CInt) -> Errno {
     precondition(code != EBADF && code != EFAULT, "socket call: errno \(code)")
     return Errno(rawValue: code)
   }

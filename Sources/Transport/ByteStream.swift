@@ -28,11 +28,13 @@ public enum StreamFault: Error, Equatable, Sendable {
 /// Readiness is edge-triggered, so the stream remembers it: ``isReadable`` stays true until the
 /// kernel has said that there is no more.
 public struct ByteStream: ~Copyable {
-  private let socket: Socket
+  let socket: Socket
   private var tls: TLSConnection?
   private var queue = ByteQueue()
+  /// Octets behind those of the queue that the kernel holds for this peer outside of the socket.
+  var pipe: Pipe?
   /// Whether a receive may bring something.
-  public private(set) var isReadable = false
+  public internal(set) var isReadable = false
   /// Whether the end of the stream is known to be near: receives go on until it is seen.
   private var isEndNear = false
   /// The end has been seen: it is told again until the caller has acted on it.
@@ -49,12 +51,20 @@ public struct ByteStream: ~Copyable {
   }
 
   /// Octets, records where there is TLS, that the kernel did not take yet.
-  public var queuedByteCount: Int { self.queue.count }
+  public var queuedByteCount: Int { self.queue.count &+ self.pipedByteCount }
+
+  /// Whether the stream is not under TLS.
+  public var isPlain: Bool {
+    switch self.tls {
+    case .some: false
+    case .none: true
+    }
+  }
 
   /// Octets that wait for the peer in all, the kernel's included, where some wait here; 0 where
   /// none do. A slow peer takes the kernel's for a long time before readiness tells of it.
   public borrowing func untakenByteCount() -> Int {
-    self.queue.isEmpty ? 0 : self.queue.count + self.socket.untakenByteCount()
+    self.queuedByteCount == 0 ? 0 : self.queuedByteCount + self.socket.untakenByteCount()
   }
 
   /// The version of TLS, `nil` on a plain stream.
@@ -85,11 +95,12 @@ public struct ByteStream: ~Copyable {
   /// Forgets what is queued, for a peer that is gone.
   public mutating func discardQueue(_ scratch: inout Scratch) {
     self.queue.clear(into: &scratch.pool)
+    self.discardPipe(&scratch)
   }
 
   /// Closes the socket and gives the queue's memory back. What the kernel holds is still sent.
   public consuming func close(_ scratch: inout Scratch) {
-    self.queue.clear(into: &scratch.pool)
+    self.discardQueue(&scratch)
     self.socket.close()
   }
 
@@ -111,11 +122,13 @@ extension ByteStream {
     case failed(StreamFault)
   }
 
-  /// Receives once into ``Scratch/inbound``, which the caller has emptied.
-  public mutating func receive(_ scratch: inout Scratch) -> OnReceive {
+  /// Receives once into ``Scratch/inbound``, behind what the caller has left there.
+  ///
+  /// - Parameter limit: the most octets that a plain stream is to give.
+  public mutating func receive(_ scratch: inout Scratch, upTo limit: Int = .max) -> OnReceive {
     guard !self.hasEnded else { return .ended }
     guard self.tls != nil else {
-      return self.note(self.socket.receive(into: &scratch.inbound))
+      return self.note(self.socket.receive(into: &scratch.inbound, upTo: limit))
     }
     scratch.records.clear()
     switch self.note(self.socket.receive(into: &scratch.records)) {
@@ -124,7 +137,7 @@ extension ByteStream {
     }
   }
 
-  private mutating func note(_ received: Received) -> OnReceive {
+  mutating func note(_ received: Received) -> OnReceive {
     switch received {
     case .octets(_, let isLast):
       if isLast, !self.isEndNear { self.isReadable = false }
@@ -207,8 +220,12 @@ extension ByteStream {
 
 extension ByteStream {
   /// Sends what stands in ``Scratch/inbound``: the octets of the other side, from where they are.
-  public mutating func sendInbound(_ scratch: inout Scratch) -> StreamFault? {
-    self.send(&scratch.inbound, &scratch.sealed, &scratch.pool, scratch.wire)
+  ///
+  /// - Parameter hasMore: whether others follow at once: the kernel may wait for them.
+  public mutating func sendInbound(
+    _ scratch: inout Scratch, hasMore: Bool = false
+  ) -> StreamFault? {
+    self.send(&scratch.inbound, &scratch.sealed, &scratch.pool, scratch.wire, hasMore: hasMore)
   }
 
   /// Sends what stands in ``Scratch/outbound``.
@@ -230,11 +247,12 @@ extension ByteStream {
 
   /// Sends what the kernel did not take before. `isEmpty` of the queue tells whether it took all.
   public mutating func flush(_ scratch: inout Scratch) -> StreamFault? {
-    guard !self.queue.isEmpty else { return nil }
+    guard self.queuedByteCount > 0 else { return nil }
     if case .failed(let fault) = self.queue.send(to: self.socket, sparing: &scratch.pool) {
       return .socket(fault)
     }
-    if self.queue.isEmpty, self.endsWhenFlushed { self.socket.shutdownWrite() }
+    if self.queue.isEmpty, let fault = self.flushPipe(&scratch) { return fault }
+    if self.queuedByteCount == 0, self.endsWhenFlushed { self.socket.shutdownWrite() }
     return nil
   }
 
@@ -246,15 +264,15 @@ extension ByteStream {
       if let fault = self.sendSealed(&scratch) { return fault }
     }
     self.endsWhenFlushed = true
-    if self.queue.isEmpty { self.socket.shutdownWrite() }
+    if self.queuedByteCount == 0 { self.socket.shutdownWrite() }
     return nil
   }
 
   private mutating func send(
     _ octets: inout Buffer, _ sealed: inout Buffer, _ pool: inout ChunkPool,
-    _ wire: borrowing RecordWire
+    _ wire: borrowing RecordWire, hasMore: Bool = false
   ) -> StreamFault? {
-    guard self.tls != nil else { return self.sendRaw(&octets, &pool) }
+    guard self.tls != nil else { return self.sendRaw(&octets, &pool, hasMore: hasMore) }
     while !octets.isEmpty {
       if let fault = self.tls?.seal(&octets, into: &sealed, over: wire) {
         // The buffers are the worker's: what stayed in them would go to the next stream's peer.
@@ -276,11 +294,12 @@ extension ByteStream {
 
   /// Offers the octets to the kernel and queues what it does not take; the buffer is empty after.
   private mutating func sendRaw(
-    _ octets: inout Buffer, _ pool: inout ChunkPool
+    _ octets: inout Buffer, _ pool: inout ChunkPool, hasMore: Bool = false
   ) -> StreamFault? {
+    assert(self.pipedByteCount == 0, "octets would overtake those in the pipe")
     // Order: nothing overtakes what waits already.
     if self.queue.isEmpty, !octets.isEmpty {
-      switch self.socket.send(octets) {
+      switch self.socket.send(octets, hasMore: hasMore) {
       case .octets(let count): octets.consume(count)
       case .wouldBlock: break
       case .failed(let fault):

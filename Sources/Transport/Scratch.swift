@@ -26,6 +26,8 @@ public struct Scratch: ~Copyable {
   public let wire: RecordWire
   /// Chunks for what sockets do not take at once.
   public var pool = ChunkPool()
+  /// Pipes for large payloads between plain sockets.
+  public var pipes: PipePool
 
   /// Forgets what an earlier turn left behind: it belongs to nobody, and least of all to the
   /// connection whose turn begins. Whoever lets a connection act calls it first.
@@ -37,6 +39,10 @@ public struct Scratch: ~Copyable {
     self.sealed.clear()
   }
 
+  /// - Parameter pipeCountMax: pipes that may exist at once; each takes two descriptors.
   /// - Throws: where OpenSSL has no memory.
-  public init() throws(ContextError) { self.wire = try RecordWire() }
+  public init(pipeCountMax: Int = 0) throws(ContextError) {
+    self.pipes = PipePool(countMax: pipeCountMax)
+    self.wire = try RecordWire()
+  }
 }

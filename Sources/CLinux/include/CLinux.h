@@ -7,12 +7,14 @@
 // Swift refuses a module whose types differ from those of its own Glibc module.
 #include <arpa/nameser.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <netdb.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <pthread.h>
 #include <resolv.h>
 #include <signal.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
@@ -45,6 +47,22 @@ static inline int sluice_accept(int listener, struct sockaddr *address, socklen_
 static inline int sluice_untaken_count(int number) {
   int count = 0;
   return ioctl(number, TIOCOUTQ, &count) == 0 ? count : -1;
+}
+// MSG_NOSIGNAL: a reset is a value, not SIGPIPE.
+static inline int sluice_send_flags(bool has_more) {
+  return MSG_NOSIGNAL | (has_more ? MSG_MORE : 0);
+}
+
+// pipe2(2), splice(2), F_SETPIPE_SZ are declared only under _GNU_SOURCE.
+extern int pipe2(int[2], int);
+extern ssize_t splice(int, off_t *, int, off_t *, size_t, unsigned);
+static inline int sluice_pipe(int *numbers) { return pipe2(numbers, O_CLOEXEC | O_NONBLOCK); }
+static inline int sluice_set_pipe_capacity(int number, int capacity) {
+  return fcntl(number, 1031 /* F_SETPIPE_SZ */, capacity);
+}
+// SPLICE_F_MOVE | SPLICE_F_NONBLOCK
+static inline ssize_t sluice_splice(int from, int to, size_t count) {
+  return splice(from, 0, to, 0, count, 3);
 }
 static inline int sluice_epoll_create(void) { return epoll_create1(EPOLL_CLOEXEC); }
 static inline int sluice_eventfd(void) { return eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC); }
