@@ -42,6 +42,7 @@ let package = Package(
   targets: [
     .systemLibrary(
       name: "COpenSSL", pkgConfig: "openssl", providers: [.apt(["libssl-dev", "pkg-config"])]),
+    .systemLibrary(name: "CZlib", pkgConfig: "zlib", providers: [.apt(["zlib1g-dev"])]),
     .target(name: "CLinux", linkerSettings: [.linkedLibrary("resolv")]),
 
     library("Net", ["CLinux"]),
@@ -51,17 +52,21 @@ let package = Package(
     library("Transport", ["Net", "TLS"]),
     library("Admission", ["Net", "HTTP", crypto]),
     library("Upstream", ["Net", "TLS"]),
-    library("Tunnel"),
-    library("Telemetry", ["Net", logging]),
+    library("Compression", ["CZlib", "Net", "WebSocket"]),
+    library("Tunnel", ["Net", "WebSocket"]),
+    library("Telemetry", ["Net", "WebSocket", logging]),
     library("Token", ["Admission", jwtKit, crypto]),
     library(
       "Configuration",
-      ["Net", "TLS", "HTTP", "Admission", "Upstream", "Token", "Telemetry", logging, yams]),
+      [
+        "Net", "TLS", "HTTP", "Admission", "Upstream", "Tunnel", "Token", "Telemetry", logging,
+        yams,
+      ]),
     library(
       "Edge",
       [
-        "Net", "TLS", "HTTP", "WebSocket", "Transport", "Admission", "Upstream", "Tunnel",
-        "Telemetry", "Configuration", logging,
+        "Net", "TLS", "HTTP", "WebSocket", "Compression", "Transport", "Admission", "Upstream",
+        "Tunnel", "Telemetry", "Configuration", logging,
       ]),
     library("Echo", ["Net", "HTTP", "WebSocket"]),
     .executableTarget(
@@ -70,6 +75,9 @@ let package = Package(
         "Net", "TLS", "HTTP", "Admission", "Upstream", "Telemetry", "Token", "Configuration",
         "Edge", "Echo", logging, arguments,
       ], swiftSettings: settings),
+    .executableTarget(
+      name: "bench", dependencies: ["Net", "TLS", "HTTP", "WebSocket", "Transport", arguments],
+      path: "Benchmarks/Bench", swiftSettings: settings),
 
     tests("Net"),
     tests("TLS", ["Net", "COpenSSL"]),
@@ -79,11 +87,15 @@ let package = Package(
     tests("Transport", ["Net", "TLS"]),
     tests("Upstream", ["Net"]),
     tests("Echo", ["HTTP", "WebSocket"]),
-    tests("Tunnel"),
-    tests("Telemetry", ["Net", logging]),
+    tests("Compression", ["CZlib", "Net", "WebSocket"]),
+    tests("Tunnel", ["Net", "WebSocket"]),
+    tests("Telemetry", ["Net", "WebSocket", logging]),
+    .testTarget(
+      name: "BenchTests", dependencies: ["bench", "Net", "HTTP", "WebSocket"],
+      swiftSettings: settings),
     tests("Token", ["Admission", jwtKit, crypto]),
     tests(
       "Configuration",
-      ["Net", "TLS", "HTTP", "Admission", "Upstream", "Token", "Telemetry", logging]),
+      ["Net", "TLS", "HTTP", "Admission", "Upstream", "Tunnel", "Token", "Telemetry", logging]),
   ]
 )
