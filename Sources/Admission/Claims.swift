@@ -2,12 +2,14 @@
 public struct Claims: Sendable, Equatable {
   /// Who it speaks for (RFC 7519 §4.1.2).
   public var subject: String?
-  /// When it stops being valid, in seconds since 1970 (RFC 7519 §4.1.4).
+  /// When it is no longer taken, in seconds since 1970: what its `exp` says (RFC 7519 §4.1.4) and,
+  /// behind that, the leeway that the verifier gives to clocks. A tunnel that ends with its token
+  /// ends here, so that no request is admitted to a tunnel that is over already.
   public var expiry: Int64?
-  /// All claims by name, the two above included where the token has them.
+  /// All claims by name, as the token has them.
   public var values: [String: ClaimValue]
 
-  /// Claims with a subject, an expiry in seconds since 1970, and others by name.
+  /// Claims with a subject, the end of their time in seconds since 1970, and others by name.
   public init(subject: String? = nil, expiry: Int64? = nil, values: [String: ClaimValue] = [:]) {
     self.subject = subject
     self.expiry = expiry

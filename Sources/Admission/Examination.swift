@@ -28,7 +28,7 @@ public struct Admitted: Sendable {
   public let method: Method
   /// What the backend is told about the client.
   public let identityFields: [(name: String, value: String)]
-  /// When the ground ends, in seconds since 1970.
+  /// When the ground ends and the tunnel with it, in seconds since 1970; `nil` for never.
   public let expiry: Int64?
 
   init(
@@ -97,7 +97,8 @@ private func admission(_ claims: Claims, rule: JWTRule) -> Examination {
   }
   return .admit(
     Admitted(
-      method: .jwt, subject: claims.subject, identityFields: fields, expiry: claims.expiry))
+      method: .jwt, subject: claims.subject, identityFields: fields,
+      expiry: rule.onExpiry == .close ? claims.expiry : nil))
 }
 
 /// Whether a field's value reaches the backend as it is. A control octet could end the line, and

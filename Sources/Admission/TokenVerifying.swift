@@ -18,6 +18,14 @@ public enum Verdict: Sendable, Equatable {
   case unavailable(reason: String)
 }
 
+/// What becomes of a tunnel when the token that it was admitted with is no longer taken.
+public enum ExpiryAction: String, Sendable, CaseIterable {
+  /// It ends.
+  case close
+  /// Nothing: the token is for the door alone.
+  case ignore
+}
+
 /// How a route takes JSON Web Tokens.
 public struct JWTRule: Sendable {
   /// Who judges them.
@@ -27,14 +35,17 @@ public struct JWTRule: Sendable {
   /// Claims that the backend is told, and the field for each. The fields are removed from what
   /// clients send.
   public var forwardClaims: [(claim: String, field: String)]
+  /// What becomes of a tunnel that outlives its token.
+  public var onExpiry: ExpiryAction
 
   /// A rule with a verifier, the places where tokens may stand, and the claims to forward.
   public init(
     verifier: any TokenVerifying, sources: [TokenSource],
-    forwardClaims: [(claim: String, field: String)] = []
+    forwardClaims: [(claim: String, field: String)] = [], onExpiry: ExpiryAction = .close
   ) {
     self.verifier = verifier
     self.sources = sources
     self.forwardClaims = forwardClaims
+    self.onExpiry = onExpiry
   }
 }

@@ -47,15 +47,18 @@ public struct Configuration: Sendable {
     public var handshakeTimeout: Duration
     /// Octets of a request head, 1 KiB to 1 MiB; beyond it 431.
     public var headByteCountMax: Int
+    /// Octets that may wait in the edge for slow peers, all workers together; 1 MiB to 1 TiB.
+    public var queuedByteCountMax: Int
 
     /// The limits that a file has where it says nothing.
     public init(
       connections: Int = 100_000, handshakeTimeout: Duration = .seconds(10),
-      headByteCountMax: Int = 16 * 1024
+      headByteCountMax: Int = 16 * 1024, queuedByteCountMax: Int = 256 * 1024 * 1024
     ) {
       self.connections = connections
       self.handshakeTimeout = handshakeTimeout
       self.headByteCountMax = headByteCountMax
+      self.queuedByteCountMax = queuedByteCountMax
     }
   }
 }

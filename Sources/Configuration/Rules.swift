@@ -3,6 +3,7 @@ public import Logging
 public import Net
 public import TLS
 public import Telemetry
+public import Tunnel
 
 /// One place where connections are accepted.
 public struct ListenerRules: Sendable {
@@ -50,8 +51,8 @@ public struct RouteRules: Sendable {
   public var match: RouteMatch
   /// What it asks of a client.
   public var admission: AdmissionRules
-  /// A tunnel on which nothing has come from either side for this long is closed; 1 s to 7 d.
-  public var idleTimeout: Duration
+  /// What holds for its tunnels.
+  public var tunnel: TunnelRules
   /// What becomes of the fields of a request on its way to the server.
   public var headers: HeaderRules
   /// Taken off the beginning of the path: whole segments. It begins with `/`.
@@ -64,13 +65,13 @@ public struct RouteRules: Sendable {
   /// A route. Without more it forwards requests as they are.
   public init(
     name: String, match: RouteMatch, admission: AdmissionRules,
-    idleTimeout: Duration = .seconds(600), headers: HeaderRules = HeaderRules(),
+    tunnel: TunnelRules = TunnelRules(), headers: HeaderRules = HeaderRules(),
     stripPrefix: String? = nil, setPrefix: String? = nil, upstream: String
   ) {
     self.name = name
     self.match = match
     self.admission = admission
-    self.idleTimeout = idleTimeout
+    self.tunnel = tunnel
     self.headers = headers
     self.stripPrefix = stripPrefix
     self.setPrefix = setPrefix

@@ -27,6 +27,9 @@ public final class Edge: Sendable {
   private let configuration: Configuration
   private let workers: [(mailbox: Mailbox<Message>, thread: Thread)]
   private let resolver: Resolver
+  private let log: Logger
+  /// For each worker, what each route's tunnels carried on it.
+  private let meters: [[TrafficMeter]]
 
   /// How long the start waits for the first addresses of upstream names.
   private static let firstAnswersTimeout = Duration.seconds(2)
@@ -37,24 +40,32 @@ public final class Edge: Sendable {
   public init(_ configuration: Configuration, log: Logger) throws {
     let descriptorLimit = ProcessLimits.raiseDescriptorLimit()
     self.configuration = configuration
+    self.log = log
     let snapshot = Snapshot(configuration)
     let workerCount = configuration.workers ?? ProcessLimits.processorCount
     let listeners = try Self.bind(configuration.listeners, workerCount)
     self.addresses = listeners.first?.map { $0.socket.address } ?? []
     self.resolver = try Resolver(for: snapshot.groups) { Self.note($0, $1, log) }
     self.resolver.waitForFirstAnswers(timeout: Self.firstAnswersTimeout)
+    let share = WorkerShare(
+      of: configuration, workerCount: workerCount, descriptorLimit: descriptorLimit)
+    let meters = (0..<workerCount).map { _ in snapshot.routes.map { _ in TrafficMeter() } }
+    self.meters = meters
     let mailboxes = try (0..<workerCount).map { _ in try Mailbox<Message>() }
     let commons = Commons(
       occupancy: Occupancy(
         connectionCountMax: configuration.limits.connections, descriptorLimit: descriptorLimit,
-        // Each worker is about to open its epoll instance.
-        openDescriptorCount: ProcessLimits.openDescriptorCount() + workerCount),
+        // Each worker is about to open its epoll instance, and pipes in time.
+        openDescriptorCount: ProcessLimits.openDescriptorCount()
+          + workerCount * (1 + 2 * share.pipeCountMax)),
       quotas: ClientQuotas(), log: log, access: AccessLog(log, isOn: configuration.log.access))
     let starts = try (0..<workerCount).map { _ in try WorkerStart() }
     self.workers = try (0..<workerCount).map { index in
       let (mailbox, row, start) = (mailboxes[index], listeners[index], starts[index])
       let thread = try Thread.start(name: "worker-\(index)") {
-        Self.serve(snapshot, commons, mailbox, row, start)
+        Self.serve(row, start) {
+          try Workbench(snapshot, commons, mailbox, meters[index], share)
+        }
       }
       return (mailbox, thread)
     }
@@ -62,11 +73,10 @@ public final class Edge: Sendable {
   }
 
   private static func serve(
-    _ snapshot: Snapshot, _ commons: Commons, _ mailbox: Mailbox<Message>, _ listeners: [Listener],
-    _ start: WorkerStart
+    _ listeners: [Listener], _ start: WorkerStart, _ makeBench: () throws -> Workbench
   ) {
     do {
-      var worker = try Worker(Workbench(snapshot, commons, mailbox), listeners)
+      var worker = try Worker(makeBench(), listeners)
       start.succeeded()
       worker.run()
     } catch {
@@ -82,9 +92,15 @@ public final class Edge: Sendable {
     self.resolver.stop()
   }
 
-  /// Blocks until every worker has ended, which follows ``drain()``. Once only.
+  /// Blocks until every worker has ended, which follows ``drain()``, then logs what each route
+  /// carried. Once only.
   public func waitUntilDone() {
     for worker in self.workers { worker.thread.join() }
+    for (index, route) in self.configuration.routes.enumerated() {
+      let meters = self.meters.map { $0[index] }
+      guard meters.contains(where: { !$0.endCounts.isEmpty }) else { continue }
+      self.log.info("traffic", metadata: TrafficMeter.metadata(route: route.name, meters))
+    }
   }
 
   /// Every worker's end of every listener. The first worker's decide on the port where 0 is asked

@@ -20,6 +20,21 @@ enum Limits {
   /// How long the rest of a tunnel may stand still after one side has ended or broken: for WebSocket
   /// that is the end of both (RFC 6455 §7.1.1), and whoever does not follow is a zombie.
   static let halfClosedTimeout = Duration.seconds(5)
+  /// How long a peer may take to answer a close frame, and then to end the connection.
+  static let closeTimeout = Duration.seconds(5)
+  /// Payload octets from which it pays to move them from socket to socket inside the kernel.
+  static let spliceByteCountMin = 16 * 1024
+  /// Pipes of one worker, each with two descriptors; and the part of the process's descriptors that
+  /// the pipes of all workers may take.
+  static let pipeCountMax = 32
+  static let pipeDescriptorsDivisor = 32
+  /// The part of a route's octets that waits for a header's rest: beyond it, memory is given back.
+  static let heldByteCountMax = 256
+  /// The part of `shutdown_grace` that is kept for the last close frames to be answered, at most
+  /// ``closeTimeout``.
+  static let graceTailDivisor = 4
+  /// Octets of queues that each worker has at least, whatever its part of the budget is.
+  static let queuedByteCountMin = 128 * 1024
   /// How long neither side of an answer that is passed through may be silent.
   static let responseTimeout = Duration.seconds(60)
   /// Receives for one connection and turn, so that a busy peer does not starve the others.

@@ -1,6 +1,7 @@
 internal import Admission
 internal import Configuration
 internal import Net
+internal import Tunnel
 internal import Upstream
 
 /// A configuration as the workers use it: immutable, shared, swapped as a whole.
@@ -17,8 +18,8 @@ final class Snapshot: Sendable {
     self.trustedProxies = configuration.trustedProxies
     let groups = configuration.upstreams.map { Group($0) }
     self.groups = groups
-    self.routes = configuration.routes.compactMap { rules in
-      groups.first { $0.rules.name == rules.upstream }.map { Route(rules, $0) }
+    self.routes = configuration.routes.enumerated().compactMap { index, rules in
+      groups.first { $0.rules.name == rules.upstream }.map { Route(rules, $0, index: index) }
     }
   }
 
@@ -32,9 +33,16 @@ final class Snapshot: Sendable {
 final class Route: Sendable {
   let rules: RouteRules
   let group: Group
+  /// What holds for its tunnels.
+  let terms: TunnelTerms
+  /// Its place among the snapshot's routes, for the workers' meters.
+  let index: Int
 
-  init(_ rules: RouteRules, _ group: Group) {
+  init(_ rules: RouteRules, _ group: Group, index: Int) {
     self.rules = rules
     self.group = group
+    self.index = index
+    self.terms = TunnelTerms(
+      rules.tunnel, closeTimeout: Limits.closeTimeout, halfClosedTimeout: Limits.halfClosedTimeout)
   }
 }

@@ -1,4 +1,5 @@
 internal import Admission
+internal import Configuration
 internal import Logging
 internal import Net
 internal import Telemetry
@@ -17,13 +18,24 @@ struct Workbench: ~Copyable {
   var chance = Chance()
   /// Whether no new tunnel is admitted any more.
   var isDraining = false
+  /// When a tunnel that begins while the worker drains is closed.
+  var drainsUntil = Deadline.never
   let snapshot: Snapshot
   let commons: Commons
   let mailbox: Mailbox<Message>
+  /// What each route's tunnels carried here, in the order of the snapshot's routes.
+  let meters: [TrafficMeter]
+  /// Octets that may wait here for slow peers.
+  private let queuedByteCountMax: Int
 
-  init(_ snapshot: Snapshot, _ commons: Commons, _ mailbox: Mailbox<Message>) throws {
+  init(
+    _ snapshot: Snapshot, _ commons: Commons, _ mailbox: Mailbox<Message>, _ meters: [TrafficMeter],
+    _ share: WorkerShare
+  ) throws {
     let loop = try EventLoop()
-    let scratch = try Scratch()
+    let scratch = try Scratch(pipeCountMax: share.pipeCountMax)
+    self.meters = meters
+    self.queuedByteCountMax = share.queuedByteCountMax
     self.loop = loop
     self.scratch = scratch
     self.wheel = TimerWheel(now: .now())
@@ -35,6 +47,36 @@ struct Workbench: ~Copyable {
   /// Sets the one deadline of a connection's present phase.
   mutating func arm(_ token: Token, after timeout: Duration) {
     self.wheel.arm(Int(token.slot), at: self.now.advanced(by: timeout))
+  }
+}
+
+extension Workbench {
+  /// Octets of memory that wait for slow peers.
+  private var queuedByteCount: Int { self.scratch.pool.takenCount * ChunkPool.chunkByteCount }
+
+  /// Whether more waits for slow peers than may.
+  var isOverBudget: Bool { self.queuedByteCount > self.queuedByteCountMax }
+
+  /// Whether there is room for those that are here, but not for more: newcomers are refused before
+  /// anybody is shed.
+  var isNearBudget: Bool { self.queuedByteCount > self.queuedByteCountMax / 8 * 7 }
+
+  /// Whether shedding has made enough room, and some to spare.
+  var hasShedEnough: Bool { self.queuedByteCount <= self.queuedByteCountMax / 4 * 3 }
+}
+
+/// One worker's part of what the process has.
+struct WorkerShare {
+  /// Pipes that it may have.
+  let pipeCountMax: Int
+  /// Octets that may wait on it for slow peers.
+  let queuedByteCountMax: Int
+
+  init(of configuration: Configuration, workerCount: Int, descriptorLimit: Int) {
+    let pipeDescriptorCount = descriptorLimit / Limits.pipeDescriptorsDivisor
+    self.pipeCountMax = min(Limits.pipeCountMax, pipeDescriptorCount / (2 * workerCount))
+    self.queuedByteCountMax = max(
+      configuration.limits.queuedByteCountMax / workerCount, Limits.queuedByteCountMin)
   }
 }
 

@@ -37,6 +37,7 @@ struct Worker: ~Copyable {
       for index in 0..<count { self.dispatch(self.bench.loop[index]) }
       self.resumeUnfinished()
       self.passDeadlines()
+      if self.bench.isOverBudget { self.shed() }
     }
   }
 
@@ -71,7 +72,9 @@ struct Worker: ~Copyable {
   private mutating func resumeUnfinished() {
     guard !self.bench.unfinished.isEmpty else { return }
     swap(&self.resumed, &self.bench.unfinished)
-    for token in self.resumed {
+    // By index: an iterator would hold a reference to the array.
+    for index in self.resumed.indices {
+      let token = self.resumed[index]
       guard let slot = self.connections.liveSlot(for: token) else { continue }
       self.connections[slot].handle(Event(token: token, readiness: []), &self.bench)
       self.reap(slot)
@@ -201,8 +204,17 @@ extension Worker {
     guard !self.bench.isDraining else { return }
     self.bench.isDraining = true
     self.cutAt = self.bench.now.advanced(by: grace)
-    for slot in 0..<self.connections.slotCount where self.connections.isLive(slot) {
-      self.connections[slot].drain(&self.bench)
+    let tail = min(Limits.closeTimeout, grace / Limits.graceTailDivisor)
+    let span = grace - tail
+    self.bench.drainsUntil = self.bench.now.advanced(by: span)
+    let slots = (0..<self.connections.slotCount).filter { self.connections.isLive($0) }
+    let tunnelCount = slots.count { self.connections[$0].isTunneling }
+    var turn = 0
+    for slot in slots {
+      // Evenly spread: clients that come back all at once would hurt whoever takes over.
+      let turnAt = self.bench.now.advanced(by: span * (2 * turn + 1) / max(1, 2 * tunnelCount))
+      if self.connections[slot].isTunneling { turn += 1 }
+      self.connections[slot].drain(tunnelAt: turnAt, &self.bench)
       self.reap(slot)
     }
     for listener in self.listeners {
@@ -218,6 +230,23 @@ extension Worker {
     self.cutAt = nil
     for slot in 0..<self.connections.slotCount where self.connections.isLive(slot) {
       self.connections[slot].cut(&self.bench)
+      self.reap(slot)
+    }
+  }
+
+  /// Gives back memory that waits for slow peers, those first that have taken nothing for the longest
+  /// time.
+  private mutating func shed() {
+    let slots = 0..<self.connections.slotCount
+    let waiting = slots.compactMap { slot -> (slot: Int, since: Deadline)? in
+      guard self.connections.isLive(slot), let since = self.connections[slot].stalledSince else {
+        return nil
+      }
+      return (slot, since)
+    }
+    for (slot, _) in waiting.sorted(by: { $0.since < $1.since }) {
+      guard !self.bench.hasShedEnough else { return }
+      self.connections[slot].shed(&self.bench)
       self.reap(slot)
     }
   }

@@ -52,6 +52,31 @@ public struct AccessRecord: Sendable {
   public var error: String?
   /// The version of TLS, `nil` for a plain connection.
   public var tls: String?
+  /// What is known of a tunnel's frames; `nil` for a request.
+  public var frames: Frames?
+
+  /// What a tunnel's frames came to.
+  public struct Frames: Sendable, Equatable {
+    /// Messages from the client to the server.
+    public var inboundMessageCount: UInt64
+    /// Messages from the server to the client.
+    public var outboundMessageCount: UInt64
+    /// The first close frame's code, whoever sent it; 1005 where it had none, 1006 without a frame.
+    public var closeCode: UInt16
+    /// More about the reason.
+    public var detail: String?
+
+    /// Counts, a code and perhaps a detail.
+    public init(
+      inboundMessageCount: UInt64, outboundMessageCount: UInt64, closeCode: UInt16,
+      detail: String? = nil
+    ) {
+      self.inboundMessageCount = inboundMessageCount
+      self.outboundMessageCount = outboundMessageCount
+      self.closeCode = closeCode
+      self.detail = detail
+    }
+  }
 
   /// A record with what every one has; the rest is set where it is known.
   public init(
@@ -70,7 +95,8 @@ public struct AccessRecord: Sendable {
   /// The keys in the order in which they are written.
   static let keys = [
     "request_id", "route", "client", "subject", "method", "host", "target", "status", "upstream",
-    "octets_in", "octets_out", "duration_ms", "closed_by", "reason", "error", "tls",
+    "octets_in", "octets_out", "messages_in", "messages_out", "duration_ms", "closed_by", "reason",
+    "detail", "close_code", "error", "tls",
   ]
 
   static func rank(of one: String, before two: String) -> Bool {
@@ -95,9 +121,14 @@ public struct AccessRecord: Sendable {
     let texts = [
       "route": self.route, "subject": self.subject, "upstream": self.upstream,
       "method": self.method, "host": self.host, "target": self.target, "tls": self.tls,
-      "error": self.error,
+      "error": self.error, "detail": self.frames?.detail,
     ]
     for (key, text) in texts { if let text { metadata[key] = .string(text) } }
+    if let frames = self.frames {
+      metadata["messages_in"] = .stringConvertible(frames.inboundMessageCount)
+      metadata["messages_out"] = .stringConvertible(frames.outboundMessageCount)
+      metadata["close_code"] = .stringConvertible(frames.closeCode)
+    }
     return metadata
   }
 }

@@ -19,23 +19,28 @@ struct ClaimRules: Sendable {
     guard self.isForUs(values["aud"]) else {
       return .notPermitted(reason: "The token is meant for another audience.")
     }
-    let claims = Claims(
-      subject: values["sub"]?.text, expiry: values["exp"].flatMap(Self.seconds), values: values)
-    return .valid(claims)
+    let expiry = values["exp"].flatMap(Self.seconds).map(self.end)
+    return .valid(Claims(subject: values["sub"]?.text, expiry: expiry, values: values))
   }
 
   /// RFC 7519 §4.1.4 and §4.1.5.
   private func timeFault(_ values: [String: ClaimValue], now: Int64) -> String? {
     if let claim = values["exp"] {
       guard let expiry = Self.seconds(claim) else { return "The token's expiry is not a time." }
-      // The leeway is taken from the clock: a token's number may be the largest there is.
-      guard now - self.leewaySeconds < expiry else { return "The token has expired." }
+      guard now < self.end(expiry) else { return "The token has expired." }
     } else if self.expiry == .required {
       return "The token has no expiry."
     }
     guard let claim = values["nbf"] else { return nil }
     guard let start = Self.seconds(claim) else { return "The token's not-before is not a time." }
     return now + self.leewaySeconds >= start ? nil : "The token is not valid yet."
+  }
+
+  /// When a token with this `exp` is no longer taken.
+  private func end(_ expiry: Int64) -> Int64 {
+    let (end, overflow) = expiry.addingReportingOverflow(self.leewaySeconds)
+    // A token's number may be the largest there is.
+    return overflow ? .max : end
   }
 
   /// RFC 7519 §4.1.3: one text or a list of them.

@@ -1,97 +1,237 @@
-/// One of the two peers of a tunnel.
-public enum Side: Equatable, Sendable {
-  /// The client.
-  case downstream
-  /// The server.
-  case upstream
-
-  /// The peer at the other end of the tunnel.
-  public var other: Side { self == .downstream ? .upstream : .downstream }
-}
-
-/// How much a direction may have waiting for a slow peer before its source is no longer read.
-public struct Watermarks: Equatable, Sendable {
-  /// Octets queued above which reading the source stops.
-  public let highByteCount: Int
-  /// Octets queued below which it goes on.
-  public let lowByteCount: Int
-
-  /// A pair of marks, in octets, 0 < low < high.
-  public init(highByteCount: Int, lowByteCount: Int) {
-    precondition(lowByteCount < highByteCount && lowByteCount > 0)
-    self.highByteCount = highByteCount
-    self.lowByteCount = lowByteCount
-  }
-
-  /// 64 KiB and 16 KiB. What is queued exceeds the high mark by one receive at most.
-  public static let standard = Watermarks(highByteCount: 64 * 1024, lowByteCount: 16 * 1024)
-}
+public import Net
+public import WebSocket
 
 /// The two directions between a client and a server. Pure: no descriptor, no clock, no I/O.
 ///
-///             ended(A)              ended(B)
-///     open ────────────▶ halfClosed ────────▶ over ──▶ closed, when both queues are empty
-///       │ failed(A)          │ failed(A)
-///       └────────────────────┴──▶ surviving(B): B gets what is queued for it and the end of the
-///                                 stream, and what it still sends is dropped, until it ends, too
+///              close frame of A        close frame of B
+///     open ─────────────────▶ closing ─────────────────▶ both told ──▶ over ──▶ closed
+///       │                        ▲ the edge tells whom A did not     (both have ended, and
+///       ├── the edge ends it ────┤                                    nothing is queued)
+///       ├── server lost ─────────┘
+///       └── client lost ──▶ half closed: the server gets the end of the stream, and may finish
 ///
 /// A direction is named after its source: `downstream` carries the client's octets to the server.
+/// Whatever ends a tunnel, each side that can still be reached is told with a close frame between two
+/// frames, and its answer is waited for, but not for long.
 public struct Tunnel: ~Copyable {
-  /// One direction, from its source to the other side's queue.
-  private struct Direction {
-    var octetCount: UInt64 = 0
-    var isPaused = false
-    /// The source has sent its last octet.
-    var hasEnded = false
-  }
-
-  private var fromDownstream = Direction()
-  private var fromUpstream = Direction()
-  /// The side that is left after the other one broke.
-  public private(set) var survivor: Side?
+  var flows: Pair<Flow>
+  var watches: Pair<Watch>
+  /// Sides to which nothing can be sent any more.
+  var isGone = Pair(both: false)
+  /// Why it ends, the first cause: what the access log says. `nil` while it is open.
+  public internal(set) var cause: Cause?
+  /// What the edge tells those who have not been told; `nil` while it leaves the end to the peers.
+  var told: Cause?
+  /// The first close frame's code: 1005 where it had none, 1006 where there was no close frame.
+  public internal(set) var closeCode = CloseCode.abnormalClosure
   private var droppedByteCount = 0
-  private let watermarks: Watermarks
+  let terms: TunnelTerms
+  /// The payload of the edge's pings.
+  public let pingTag: UInt64
+  let watermarks: Watermarks
+  /// When peers last said something to each other, or took some of it.
+  var spokeAt: Deadline
+  /// When its end is forced.
+  var closesBy = Deadline.never
+  /// When that ends for which the client was admitted.
+  let expiresAt: Deadline
+  let livesUntil: Deadline
+  /// When it is its turn in a shutdown.
+  var drainsAt = Deadline.never
 
   /// Octets that are dropped for a peer that is gone before the other one is cut off.
   public static let droppedByteCountMax = 1024 * 1024
 
   /// A tunnel that is open in both directions.
-  public init(watermarks: Watermarks = .standard) { self.watermarks = watermarks }
+  public init(
+    _ terms: TunnelTerms, _ upgrade: TunnelUpgrade, now: Deadline,
+    watermarks: Watermarks = .standard
+  ) {
+    self.terms = terms
+    self.watermarks = watermarks
+    self.pingTag = upgrade.pingTag
+    self.flows = Pair(
+      Flow(from: .downstream, terms, upgrade, now: now),
+      Flow(from: .upstream, terms, upgrade, now: now))
+    self.watches = Pair(both: Watch(begunAt: now))
+    self.spokeAt = now
+    self.expiresAt = upgrade.expiresAt
+    self.livesUntil = terms.rules.lifetimeMax.map { now.advanced(by: $0) } ?? .never
+  }
 
   /// Octets passed on from `side` so far.
-  public func octetCount(from side: Side) -> UInt64 {
-    side == .downstream ? self.fromDownstream.octetCount : self.fromUpstream.octetCount
-  }
+  public func octetCount(from side: Side) -> UInt64 { self.flows[side].octetCount }
+
+  /// Messages passed on from `side` so far.
+  public func messageCount(from side: Side) -> UInt64 { self.flows[side].messageCount }
 
   /// Whether the source may be read now.
-  public func mayRead(_ side: Side) -> Bool {
-    switch side {
-    case .downstream: !self.fromDownstream.isPaused && !self.fromDownstream.hasEnded
-    case .upstream: !self.fromUpstream.isPaused && !self.fromUpstream.hasEnded
+  public func mayRead(_ side: Side) -> Bool { self.flows[side].isRead }
+
+  /// Payload octets of the present frame of `side` that are still to come and may go to the other
+  /// side unread; 0 between frames, and where nothing is passed on.
+  public func unreadPayload(from side: Side) -> UInt64 {
+    self.flows[side].isDropping ? 0 : self.flows[side].cursor.payloadLeft
+  }
+
+  /// Payload octets of the last data frame of `side`: the next one is likely to be as long.
+  public func lastPayload(from side: Side) -> UInt64 {
+    self.flows[side].cursor.lastPayloadByteCount
+  }
+
+  /// Whether `side` stands between two frames.
+  public func isBetweenFrames(_ side: Side) -> Bool { self.flows[side].cursor.isBetweenFrames }
+
+  /// Nothing more comes from either side that matters: close both as soon as nothing is queued for
+  /// either.
+  public var isOver: Bool { self.isDone(.downstream) && self.isDone(.upstream) }
+
+  /// Whether nothing more is awaited from `side`. A client that has answered a close frame, or been
+  /// answered, has said its last; but it is for the server to end a connection (RFC 6455 §7.1.1), as
+  /// the one that ends it first has to remember it. A peer that takes nothing is not waited for.
+  private func isDone(_ side: Side) -> Bool {
+    let flow = self.flows[side]
+    if flow.hasEnded { return true }
+    if let told = self.told, told.isDeaf(side), !self.flows[side.other].owesClose { return true }
+    return side == .downstream && flow.hasSaidClose && self.flows[.upstream].hasToldClose
+  }
+
+  /// Whether a frame of the edge's own waits to go to `side`.
+  public func hasFrames(towards side: Side) -> Bool { self.flows[side.other].owes }
+
+  /// Whether its end has begun.
+  public var isEnding: Bool { self.cause != nil }
+
+  /// Whether the edge's own end has begun.
+  var isToldByEdge: Bool { self.told != nil }
+}
+
+// MARK: - Octets
+
+extension Tunnel {
+  /// What to do with octets that came in, in this order.
+  public struct Judgement: Equatable, Sendable {
+    /// So many go to the other side.
+    public var passCount: Int
+    /// So many behind them go nowhere.
+    public var dropCount = 0
+    /// What becomes of the rest.
+    public var next: Next
+
+    /// What becomes of octets behind those that were judged.
+    public enum Next: Equatable, Sendable {
+      /// There are none.
+      case done
+      /// They wait for what completes them, or for their time.
+      case hold
+      /// They are to be judged, too.
+      case again
+      /// They are to be judged behind frames of the edge's own: see ``Tunnel/takeFrame(towards:now:)``.
+      case insert
     }
   }
 
-  /// What to do with octets that came in.
-  public enum OnOctets: Equatable, Sendable {
-    /// Send them to the other side, then report what it has queued.
-    case forward
-    /// The other side is gone.
-    case drop
+  /// Judges octets that came from `side`.
+  public mutating func judge(
+    _ octets: Span<UInt8>, from side: Side, now: Deadline, counting counts: inout FrameCounts
+  ) -> Judgement {
+    guard !self.flows[side].isDropping else {
+      return self.judgeDropped(octets, from: side, now: now, counting: &counts)
+    }
+    let messagesBefore = counts.messages
+    let messageCountMax = self.messageCountMax(from: side, now: now)
+    let (count, stop) = self.flows[side].cursor.advance(
+      over: octets, messageCountMax: messageCountMax,
+      stopsBetweenFrames: self.flows[side].owes && !self.flows[side].isReframed, counting: &counts)
+    let messageCount = counts.messages &- messagesBefore
+    self.flows[side].octetCount &+= UInt64(count)
+    self.flows[side].messageCount &+= messageCount
+    self.flows[side].messages?.take(Int(messageCount))
+    let judgement = self.judgement(count, octets.count &- count, stop, from: side, now: now)
+    self.spend(count, from: side, now: now)
+    return judgement
   }
 
-  /// `count` octets came from `side`.
-  public mutating func received(_ count: Int, from side: Side) -> OnOctets {
-    if self.survivor != nil {
-      self.droppedByteCount += count
-      // Enough to let a polite peer end in its own time; not to be flooded for nothing.
-      if self.droppedByteCount > Self.droppedByteCountMax { self.setEnded(side) }
-      return .drop
+  private mutating func judgement(
+    _ count: Int, _ rest: Int, _ stop: FrameCursor.Stop, from side: Side, now: Deadline
+  ) -> Judgement {
+    switch stop {
+    case .end: return Judgement(passCount: count, next: .done)
+    case .incomplete: return Judgement(passCount: count, next: .hold)
+    case .betweenFrames: return Judgement(passCount: count, next: .insert)
+    case .ownPong(let byteCount):
+      return Judgement(passCount: count, dropCount: byteCount, next: .again)
+    case .close(let code):
+      self.flows[side].hasToldClose = true
+      self.noteClose(code, from: side, now: now)
+    case .violation(let violation): self.close(.violation(side, violation), now: now)
+    case .messageTooBig: self.close(.messageTooBig(side), now: now)
+    case .messagesSpent:
+      guard self.terms.rules.messages?.excess == .close else {
+        self.flows[side].throttledUntil = self.flows[side].messages?.instant(of: 1)
+        return Judgement(passCount: count, next: .hold)
+      }
+      self.close(.messageRate(side), now: now)
     }
-    switch side {
-    case .downstream: self.fromDownstream.octetCount &+= UInt64(count)
-    case .upstream: self.fromUpstream.octetCount &+= UInt64(count)
+    // What is left is judged as something that is dropped: the answer to a close frame may be in it.
+    guard rest > 0 else { return Judgement(passCount: count, next: .done) }
+    return Judgement(passCount: count, next: self.flows[side].owes ? .insert : .again)
+  }
+
+  /// How many messages may begin now.
+  private mutating func messageCountMax(from side: Side, now: Deadline) -> Int {
+    guard let balance = self.flows[side].messages?.fill(now: now) else { return .max }
+    return Int(max(0, min(balance, 1e15)))
+  }
+
+  /// Takes octets out of the bucket that holds them, whether it has them or not.
+  private mutating func spend(_ count: Int, from side: Side, now: Deadline) {
+    guard let balance = self.flows[side].octets?.fill(now: now) else { return }
+    self.flows[side].octets?.take(count)
+    guard balance < Double(count) else { return }
+    guard self.terms.rules.bytes?.excess == .close else {
+      let until = self.flows[side].octets?.instant(of: 0) ?? now
+      self.flows[side].throttledUntil = max(until, self.flows[side].throttledUntil ?? until)
+      return
     }
-    return .forward
+    self.close(.byteRate(side), now: now)
+  }
+
+  /// So many octets of payload went to the other side unread.
+  public mutating func passedUnread(_ count: Int, from side: Side, now: Deadline) {
+    self.flows[side].cursor.skipPayload(count)
+    self.flows[side].octetCount &+= UInt64(count)
+    self.heard(from: side, now: now)
+    self.spokeAt = now
+    self.spend(count, from: side, now: now)
+  }
+
+  /// Reads what goes nowhere: the answer to a close frame may be in it.
+  private mutating func judgeDropped(
+    _ octets: Span<UInt8>, from side: Side, now: Deadline, counting counts: inout FrameCounts
+  ) -> Judgement {
+    self.dropped(octets.count, from: side)
+    guard !self.flows[side].hasSaidClose, !self.flows[side].isGarbled else {
+      return Judgement(passCount: 0, dropCount: octets.count, next: .done)
+    }
+    self.flows[side].cursor.liftLimit()
+    let (count, stop) = self.flows[side].cursor.advance(over: octets, counting: &counts)
+    switch stop {
+    case .incomplete: return Judgement(passCount: 0, dropCount: count, next: .hold)
+    case .ownPong(let byteCount):
+      return Judgement(passCount: 0, dropCount: count + byteCount, next: .again)
+    case .close(let code): self.noteClose(code, from: side, now: now)
+    case .violation: self.flows[side].isGarbled = true
+    case .end, .betweenFrames, .messagesSpent, .messageTooBig: break
+    }
+    return Judgement(passCount: 0, dropCount: octets.count, next: .done)
+  }
+
+  /// Enough to let a polite peer end in its own time; not to be flooded for nothing.
+  private mutating func dropped(_ count: Int, from side: Side) {
+    guard self.isGone[side.other] else { return }
+    self.droppedByteCount += count
+    if self.droppedByteCount > Self.droppedByteCountMax { self.flows[side].hasEnded = true }
   }
 
   /// What a change of a queue asks for.
@@ -102,74 +242,45 @@ public struct Tunnel: ~Copyable {
   }
 
   /// The queue towards `side` holds `count` octets now.
-  public mutating func queued(_ count: Int, towards side: Side) -> OnQueue {
+  public mutating func queued(_ count: Int, towards side: Side, now: Deadline) -> OnQueue {
+    self.watches[side].queued(count, now: now)
     let source = side.other
     if count > self.watermarks.highByteCount {
-      // What comes for a side that is gone is dropped, so its source never waits.
-      if self.survivor == nil { self.setPaused(true, source) }
-    } else if count < self.watermarks.lowByteCount, self.isPaused(source) {
-      self.setPaused(false, source)
+      // What is dropped has no need of room, so that its source never waits.
+      if !self.flows[source].isDropping { self.flows[source].isPaused = true }
+    } else if count < self.watermarks.lowByteCount, self.flows[source].isPaused {
+      self.flows[source].isPaused = false
       return self.mayRead(source) ? .resume(source) : .nothing
     }
     return .nothing
   }
+}
 
-  /// What the end of a stream asks for.
-  public enum OnEnd: Equatable, Sendable {
-    /// Tell this side, behind all that is queued for it, that nothing more comes.
-    case end(Side)
-    case nothing
+// MARK: - Frames of the edge's own
+
+extension Tunnel {
+  /// A frame that the edge makes.
+  public enum OwnFrame: Equatable, Sendable {
+    case ping
+    case close(ClosePayload)
   }
 
-  /// `side` has sent its last octet.
-  public mutating func ended(_ side: Side) -> OnEnd {
-    guard !self.hasEnded(side) else { return .nothing }
-    self.setEnded(side)
-    return self.survivor == nil ? .end(side.other) : .nothing
-  }
-
-  /// `side` broke: nothing can be sent to it or received from it.
-  public mutating func failed(_ side: Side) -> OnEnd {
-    // Where the survivor broke as well, nobody is left to tell.
-    if let survivor = self.survivor {
-      if side == survivor { self.setEnded(survivor) }
-      return .nothing
+  /// The next frame of the edge's own that goes to `side`, now that whole frames stand before it;
+  /// `nil` where there is none, or where the present frame has to end first.
+  public mutating func takeFrame(towards side: Side, now: Deadline) -> OwnFrame? {
+    let source = side.other
+    guard self.flows[source].owes, self.flows[source].isBetweenFrames else { return nil }
+    guard !self.flows[source].owesClose else {
+      self.flows[source].owesClose = false
+      guard !self.flows[source].hasToldClose, let payload = self.told?.closePayload(for: side)
+      else { return nil }
+      self.flows[source].hasToldClose = true
+      self.flows[source].drop()
+      self.noteCode(payload.code)
+      return .close(payload)
     }
-    let toldAlready = self.hasEnded(side)
-    self.survivor = side.other
-    self.setEnded(side)
-    // What comes from the survivor is dropped, so its direction never waits for room.
-    self.setPaused(false, side.other)
-    return toldAlready ? .nothing : .end(side.other)
-  }
-
-  /// One direction has ended, or both.
-  public var hasAnyEnded: Bool { self.fromDownstream.hasEnded || self.fromUpstream.hasEnded }
-
-  /// Both directions have ended: close both sides as soon as nothing is queued for either.
-  public var isOver: Bool { self.fromDownstream.hasEnded && self.fromUpstream.hasEnded }
-
-  private func hasEnded(_ side: Side) -> Bool {
-    side == .downstream ? self.fromDownstream.hasEnded : self.fromUpstream.hasEnded
-  }
-
-  private mutating func setEnded(_ side: Side) {
-    if side == .downstream {
-      self.fromDownstream.hasEnded = true
-    } else {
-      self.fromUpstream.hasEnded = true
-    }
-  }
-
-  private func isPaused(_ source: Side) -> Bool {
-    source == .downstream ? self.fromDownstream.isPaused : self.fromUpstream.isPaused
-  }
-
-  private mutating func setPaused(_ isPaused: Bool, _ source: Side) {
-    if source == .downstream {
-      self.fromDownstream.isPaused = isPaused
-    } else {
-      self.fromUpstream.isPaused = isPaused
-    }
+    self.flows[source].owesPing = false
+    self.watches[side].asked(now: now)
+    return .ping
   }
 }

@@ -1,5 +1,10 @@
 /// What holds for every tunnel of a route.
 public struct TunnelRules: Sendable, Equatable {
+  /// The most octets of an inflated message where ``compression`` is `offload` and
+  /// ``messageByteCountMax`` says nothing: deflate packs a thousand octets into one, and a few
+  /// frames would fill a memory.
+  public static let offloadMessageByteCountMax: UInt64 = 16 * 1024 * 1024
+
   /// The most payload octets of a message, summed over its fragments, as they stand on the wire
   /// (inflated, where ``compression`` is `offload`); `nil` for no limit.
   public var messageByteCountMax: UInt64?

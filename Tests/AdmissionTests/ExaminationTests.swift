@@ -250,6 +250,25 @@ struct JudgeTests {
   }
 
   @Test(
+    "the tunnel ends with its token where the rule says so",
+    arguments: [
+      (ExpiryAction.close, Int64?(42), Int64?(42)), (.close, nil, nil), (.ignore, 42, nil),
+      (.ignore, nil, nil),
+    ])
+  func expiry(action: ExpiryAction, ofToken: Int64?, ofTunnel: Int64?) {
+    var rule = tokenRule(.authorization)
+    rule.onExpiry = action
+    guard case .admit(let admitted) = judge(.valid(Claims(expiry: ofToken)), rule: rule) else {
+      Issue.record("not admitted")
+      return
+    }
+    #expect(admitted.expiry == ofTunnel)
+  }
+
+  @Test("a rule that says nothing ends tunnels with their tokens")
+  func expiryDefault() { #expect(tokenRule(.authorization).onExpiry == .close) }
+
+  @Test(
     "a claim that a field would change is not forwarded: the request is refused",
     arguments: ["a\r\nX-Admin: 1", "a\nb", "a\u{0}b", " admin", "admin ", "admin\t", "\u{7F}"])
   func injection(subject: String) {

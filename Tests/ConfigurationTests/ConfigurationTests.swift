@@ -5,6 +5,7 @@ import Net
 import TLS
 import Telemetry
 import Testing
+import Tunnel
 import Upstream
 
 @testable import Configuration
@@ -21,6 +22,7 @@ struct ConfigurationTests {
     #expect(configuration.limits.connections == 100_000)
     #expect(configuration.limits.handshakeTimeout == .seconds(10))
     #expect(configuration.limits.headByteCountMax == 16_384)
+    #expect(configuration.limits.queuedByteCountMax == 268_435_456)
     #expect(configuration.log == LogRules(format: .json, level: .info, access: true))
     #expect(configuration.listeners.map(\.address.description) == ["127.0.0.1:8080"])
     #expect(configuration.listeners[0].tls == nil)
@@ -36,7 +38,7 @@ struct ConfigurationTests {
     #expect(route.admission.credentials == nil)
     #expect(route.admission.connectionsPerClient == nil)
     #expect(route.admission.upgradesPerClient == nil)
-    #expect(route.idleTimeout == .seconds(600))
+    #expect(route.tunnel == TunnelRules())
     #expect(route.headers.set.isEmpty && route.headers.remove.isEmpty && route.headers.host == nil)
     #expect(route.stripPrefix == nil && route.setPrefix == nil)
     #expect(route.upstream == "backend")
@@ -63,6 +65,7 @@ struct ConfigurationTests {
     #expect(configuration.limits.connections == 5000)
     #expect(configuration.limits.handshakeTimeout == .milliseconds(2500))
     #expect(configuration.limits.headByteCountMax == 8192)
+    #expect(configuration.limits.queuedByteCountMax == 67_108_864)
     #expect(configuration.log == LogRules(format: .text, level: .debug, access: false))
     let listeners = configuration.listeners
     #expect(
@@ -88,7 +91,6 @@ struct ConfigurationTests {
     #expect(chat.admission.requireOrigin)
     #expect(chat.admission.connectionsPerClient == 20)
     #expect(chat.admission.upgradesPerClient == Rate(permitsPerSecond: 10, burst: 20))
-    #expect(chat.idleTimeout == .seconds(1200))
     #expect(chat.headers.set.map(\.name) == ["X-Edge"])
     #expect(chat.headers.set.map(\.value) == ["sluice"])
     #expect(chat.headers.host == "inner")
@@ -111,12 +113,14 @@ struct ConfigurationTests {
       jwt.sources == [.authorization, .subprotocol, .cookie("session"), .query("access_token")])
     #expect(jwt.forwardClaims.map(\.claim) == ["sub", "team.name"])
     #expect(jwt.forwardClaims.map(\.field) == ["X-Auth-Subject", "X-Auth-Team"])
+    #expect(jwt.onExpiry == .ignore)
     let keys = try #require(credentials.apiKeys)
     #expect(keys.header == "X-Key")
     for key in ["first-key", "second-key", "third-key"] { #expect(keys.admits(key)) }
     for key in ["# ours", "", "file:keys.txt", " second-key "] { #expect(!keys.admits(key)) }
     let rest = try #require(routes[1].admission.credentials)
     #expect(rest.jwt?.sources == [.authorization])
+    #expect(rest.jwt?.onExpiry == .close)
     #expect(rest.apiKeys == nil)
   }
 
@@ -164,7 +168,9 @@ struct ConfigurationTests {
       upstreams: [{ name: backend, servers: [ws://127.0.0.1:1] }]
       """)
     #expect(configuration.routes.map(\.name) == ["a", "b", "c"])
-    #expect(configuration.routes.map(\.idleTimeout) == [.seconds(5), .seconds(5), .seconds(600)])
+    #expect(
+      configuration.routes.map(\.tunnel.idleTimeout)
+        == [.seconds(5), .seconds(5), .seconds(600)])
     #expect(configuration.routes.map(\.upstream) == ["backend", "backend", "backend"])
   }
 

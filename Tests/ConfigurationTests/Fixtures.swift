@@ -110,7 +110,9 @@ let wholeExample = """
     ],
     "shutdown_grace": "45s",
     "trusted_proxies": ["10.0.0.0/8", "2001:db8::1"],
-    "limits": {"connections": 5000, "handshake_timeout": "2500ms", "head_size": "8KiB"},
+    "limits": {
+      "connections": 5000, "handshake_timeout": "2500ms", "head_size": "8KiB", "queued": "64MiB"
+    },
     "routes": [
       {
         "name": "chat",
@@ -128,12 +130,23 @@ let wholeExample = """
             "issuer": "https://id.example.com",
             "audience": "chat",
             "token_from": ["authorization", "subprotocol", "cookie:session", "query:access_token"],
-            "forward_claims": {"sub": "X-Auth-Subject", "team.name": "X-Auth-Team"}
+            "forward_claims": {"sub": "X-Auth-Subject", "team.name": "X-Auth-Team"},
+            "on_expiry": "ignore"
           },
           "api_keys": {"header": "X-Key", "keys": ["file:keys.txt", "third-key"]}
         },
-        "limits": {"connections_per_client": 20, "upgrades_per_client": {"rate": "10/s", "burst": 20}},
+        "limits": {
+          "connections_per_client": 20,
+          "upgrades_per_client": {"rate": "10/s", "burst": 20},
+          "message_size": "1MiB",
+          "messages": {"rate": "50/s", "burst": 100, "exceed": "close", "from": "both"},
+          "bytes": {"rate": "1MiB/s", "burst": "4MiB", "exceed": "close", "from": "server"}
+        },
+        "heartbeat": {"interval": "20s", "timeout": "5s", "to": "both"},
         "idle_timeout": "20m",
+        "stall_timeout": "15s",
+        "max_lifetime": "24h",
+        "compression": "offload",
         "headers": {"set": {"X-Edge": "sluice", "Host": "inner"}, "remove": ["X-Debug"]},
         "rewrite": {"strip_prefix": "/chat", "set_prefix": "/ws"},
         "upstream": "chat-backend"
@@ -143,6 +156,8 @@ let wholeExample = """
         "match": {"path": "/"},
         "origins": "any",
         "auth": {"jwt": {"jwks": {"file": "jwks.json"}}},
+        "heartbeat": "off",
+        "compression": "off",
         "upstream": "other"
       }
     ],

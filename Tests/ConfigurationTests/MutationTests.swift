@@ -23,7 +23,8 @@ struct MutationTests {
       var replacements: [JSONValue] = [.nothing, .list([.list([.text("x")])])]
       switch value {
       case .mapping, .list: replacements += [.text(""), .number(17)]
-      default: replacements.append(.mapping([:]))
+      // An empty one is a heartbeat with its defaults, where the word `off` stands.
+      default: replacements.append(.mapping(["surely_unknown": .text("x")]))
       }
       for replacement in replacements {
         let problems = try Self.problems(example.replacing(place.steps[...], with: replacement))

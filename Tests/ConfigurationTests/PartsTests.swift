@@ -48,6 +48,18 @@ struct PartsTests {
     #expect(Quantity.permitsPerSecond(parsing: text) == expected)
   }
 
+  @Test(
+    "rates of octets",
+    arguments: [
+      ("1MiB/s", 1_048_576), ("1B/s", 1), ("30KiB/m", 512), ("1KiB/h", 1024.0 / 3600),
+      ("1048576GiB/s", 0x1p50), ("0B/s", nil), ("50/s", nil), ("1MiB", nil), ("1MiB/d", nil),
+      ("/s", nil), ("", nil), ("1MiB /s", nil), ("1MB/s", nil), ("-1B/s", nil), ("1MiB/s/s", nil),
+      ("1.5MiB/s", nil), ("9223372036854775807GiB/s", nil), ("1B/s\u{301}", nil),
+    ] as [(String, Double?)])
+  func byteRates(text: String, expected: Double?) {
+    #expect(Quantity.bytesPerSecond(parsing: text) == expected)
+  }
+
   static let environment = ["A": "1", "B_2": "two ${A}", "E": ""]
 
   @Test(

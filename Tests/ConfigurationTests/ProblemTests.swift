@@ -63,11 +63,11 @@ struct ProblemTests {
     Fault(Fixtures.file(top: "admin: {}"), "a.yaml:11: admin: unknown key"),
     Fault(Fixtures.file(top: "cluster:\n  redis: x"), "a.yaml:11: cluster: unknown key"),
     Fault(
-      Fixtures.file(route: "heartbeat: { interval: 25s }"),
-      "a.yaml:8: routes[0].heartbeat: unknown key"),
+      Fixtures.file(route: "rooms: { max_peers: 64 }"),
+      "a.yaml:8: routes[0].rooms: unknown key"),
     Fault(
-      Fixtures.file(route: "limits:\n  messages: { rate: 50/s }"),
-      "a.yaml:9: routes[0].limits.messages: unknown key"),
+      Fixtures.file(route: "limits:\n  mesages: { rate: 50/s, brust: 1 }"),
+      "a.yaml:9: routes[0].limits.mesages: unknown key, did you mean \"messages\"?"),
     Fault(
       Fixtures.file(route: "auth:\n  jwt:\n    jwks: { url: http://x }"),
       "a.yaml:10: routes[0].auth.jwt.jwks.url: unknown key",
@@ -125,8 +125,9 @@ struct ProblemTests {
       "a.yaml:11: limits.handshake_timeout: \"1ms\" is out of range: 100ms to 10m",
       "a.yaml:11: limits.head_size: \"64KB\" is not a size (as 512B, 64KiB or 1MiB)"),
     Fault(
-      Fixtures.file(top: "limits: { head_size: 2MiB }"),
-      "a.yaml:11: limits.head_size: \"2MiB\" is out of range: 1KiB to 1MiB"),
+      Fixtures.file(top: "limits: { head_size: 2MiB, queued: 1023KiB }"),
+      "a.yaml:11: limits.head_size: \"2MiB\" is out of range: 1KiB to 1MiB",
+      "a.yaml:11: limits.queued: \"1023KiB\" is out of range: 1MiB to 1024GiB"),
     Fault(
       Fixtures.file(
         listener: "{ address: 127.0.0.1:1, tls: { certificates: one.crt, minimum_version: 1.2 } }"),

@@ -4,6 +4,7 @@ import Logging
 import Net
 import Telemetry
 import Testing
+import Tunnel
 import Upstream
 
 @testable import Configuration
@@ -58,16 +59,36 @@ struct SchemaTests {
   @Test("the schema's defaults are the decoder's")
   func schemaDefaults() throws {
     let schema = try Schema(json: Repository.contents("config/sluice.schema.json"))
-    let configuration = try Fixtures.parse(Fixtures.file())
+    let configuration = try Fixtures.parse(
+      Fixtures.file(
+        route: """
+          limits: { messages: { rate: 1/s }, bytes: { rate: 1B/s } }
+          auth: { jwt: { jwks: { file: jwks.json } } }
+          """))
     let (route, group) = (configuration.routes[0], configuration.upstreams[0])
-    let limits = configuration.limits
-    let expected: [(definition: String?, key: String, value: JSONValue)] = [
+    let (limits, tunnel) = (configuration.limits, configuration.routes[0].tunnel)
+    let jwt = try #require(route.admission.credentials?.jwt)
+    let heartbeat = try #require(tunnel.heartbeat)
+    let (messages, bytes) = (try #require(tunnel.messages), try #require(tunnel.bytes))
+    let expected: [(definition: String?, key: String, value: JSONValue?)] = [
       (nil, "shutdown_grace", .text(Quantity.text(of: configuration.shutdownGrace))),
       ("limits", "connections", .number(limits.connections)),
       ("limits", "handshake_timeout", .text(Quantity.text(of: limits.handshakeTimeout))),
       ("limits", "head_size", .text(Quantity.text(ofByteCount: limits.headByteCountMax))),
+      ("limits", "queued", .text(Quantity.text(ofByteCount: limits.queuedByteCountMax))),
       ("route", "require_origin", .flag(route.admission.requireOrigin)),
-      ("route", "idle_timeout", .text(Quantity.text(of: route.idleTimeout))),
+      ("route", "idle_timeout", .text(Quantity.text(of: tunnel.idleTimeout))),
+      ("route", "stall_timeout", .text(Quantity.text(of: tunnel.stallTimeout))),
+      ("route", "max_lifetime", nil),
+      ("route", "compression", .text(tunnel.compression.rawValue)),
+      ("jwt", "on_expiry", .text(jwt.onExpiry.rawValue)),
+      ("message_limit", "exceed", .text(messages.excess.rawValue)),
+      ("message_limit", "from", .text(messages.from.rawValue)),
+      ("byte_limit", "exceed", .text(bytes.excess.rawValue)),
+      ("byte_limit", "from", .text(bytes.from.rawValue)),
+      ("heartbeat", "interval", .text(Quantity.text(of: heartbeat.interval))),
+      ("heartbeat", "timeout", .text(Quantity.text(of: heartbeat.timeout))),
+      ("heartbeat", "to", .text(heartbeat.to.rawValue)),
       ("upstream", "balance", .text(group.balance.rawValue)),
       ("upstream", "connect_timeout", .text(Quantity.text(of: group.connectTimeout))),
       ("upstream", "retries", .number(group.retries)),
@@ -90,6 +111,24 @@ struct SchemaTests {
   func schemaRefuses(line: String) throws {
     let schema = try Schema(json: Repository.contents("config/sluice.schema.json"))
     let yaml = Fixtures.file(top: line)
+    #expect(!Fixtures.problems(yaml).isEmpty)
+    #expect(schema.faults(of: try JSONValue.read(yaml: yaml)).count == 1)
+  }
+
+  @Test(
+    "the schema refuses what the decoder refuses of a route",
+    arguments: [
+      "heartbeat: never", "heartbeat: { interval: 5 }", "heartbeat: { to: all }",
+      "heartbeat: { every: 5s }", "stall_timeout: 30", "max_lifetime: off", "compression: gzip",
+      "limits: { message_size: 1MB }", "limits: { messages: { burst: 1 } }",
+      "limits: { messages: { rate: 1KiB/s } }", "limits: { messages: { rate: 1/s, burst: 0 } }",
+      "limits: { messages: { rate: 1/s, exceed: drop } }", "limits: { bytes: { rate: 50/s } }",
+      "limits: { bytes: { rate: 1MiB/d } }", "limits: { bytes: { rate: 1MiB/s, burst: 4096 } }",
+      "limits: { bytes: { rate: 1MiB/s, from: peer } }",
+    ])
+  func schemaRefusesOfRoute(line: String) throws {
+    let schema = try Schema(json: Repository.contents("config/sluice.schema.json"))
+    let yaml = Fixtures.file(route: line)
     #expect(!Fixtures.problems(yaml).isEmpty)
     #expect(schema.faults(of: try JSONValue.read(yaml: yaml)).count == 1)
   }
@@ -143,7 +182,12 @@ struct SchemaTests {
       let configuration = try reading.decode(ConfigurationSection.self).configuration
       #expect(configuration.limits == .init())
       #expect(configuration.shutdownGrace == .seconds(30))
-      #expect(configuration.routes[0].idleTimeout == .seconds(600))
+      #expect(
+        configuration.routes[0].tunnel
+          == TunnelRules(
+            messageByteCountMax: 1 << 20, messages: .init(perSecond: 50, burst: 100),
+            bytes: .init(perSecond: 0x1p20, burst: 0x1p22), lifetimeMax: .seconds(86_400)))
+      #expect(configuration.routes[0].admission.credentials?.jwt?.onExpiry == .close)
       #expect(configuration.upstreams[0].connectTimeout == .seconds(3))
       #expect(configuration.upstreams[0].servers.count == 3)
     } catch {

@@ -1,5 +1,9 @@
-"""Fixtures. What they hand out is in harness/; every server listens on a port of its own."""
+"""Fixtures. What they hand out is in harness/; every server listens on a port of its own.
 
+Chromium is $CHROMIUM, else the first of its names in the path (Debian package `chromium`).
+"""
+
+import os
 import resource
 import sys
 from contextlib import ExitStack
@@ -9,8 +13,10 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
+from harness import browser  # noqa: E402
 from harness.authority import Authority  # noqa: E402
 from harness.backends import NodeBackend, WebSocketsBackend  # noqa: E402
+from harness.ends import Tunnels  # noqa: E402
 
 DESCRIPTORS = 20_000
 
@@ -43,6 +49,12 @@ def enter_for_module():
         yield stack.enter_context
 
 
+@pytest.fixture
+def tunnels(enter):
+    """`tunnels(**settings)` starts an edge whose tunnels the test holds at both ends."""
+    return lambda **settings: enter(Tunnels(**settings))
+
+
 @pytest.fixture(scope="session")
 def authority(tmp_path_factory):
     return Authority(tmp_path_factory.mktemp("authority"))
@@ -64,3 +76,11 @@ def websockets_backend():
 def node_backend():
     with NodeBackend() as backend:
         yield backend
+
+
+@pytest.fixture(scope="session")
+def chromium():
+    """The path of a Chromium; tests that need one fail where there is none."""
+    found = browser.find(os.environ.get("CHROMIUM"))
+    assert found, "no Chromium in the path: install Debian's `chromium`, or set CHROMIUM"
+    return found

@@ -8,7 +8,7 @@ from harness.backends import ScriptedBackend, switching
 from harness.conditions import eventually
 from harness.edge import Edge, configuration
 from harness.refusals import check_refusal
-from harness.wire import BINARY, TEXT, connect, frame, upgrade_head
+from harness.wire import BINARY, CLOSE, TEXT, connect, frame, upgrade_head
 
 
 @pytest.fixture
@@ -58,12 +58,14 @@ def test_octets_behind_the_101(through):
 
 def test_octets_behind_the_101_and_then_the_end(through):
     def script(wire):
-        wire.send(switching(wire.request) + frame(TEXT, b"last"))
+        wire.send(switching(wire.request) + frame(TEXT, b"last") + frame(CLOSE))
 
     edge = through(script)
     with connect(edge.address) as wire:
         assert wire.upgrade().status == 101
         assert wire.read_frame() == (TEXT, b"last", True)
+        assert wire.read_frame() == (CLOSE, b"", True)
+        wire.send_close()
         assert wire.read_to_end() == b""
 
 

@@ -139,7 +139,7 @@ def client_hello():
 
 
 def test_garbage_inside_tunnels(edge):
-    """What the backend makes of it is its business; the edge has to survive both."""
+    """It ends the tunnel or passes; the edge has to survive it, and the backend's answer."""
     chance = random.Random(SEED + 3)
     for _ in range(ROUNDS // 10):
         wire = tunnel(edge.address)

@@ -9,18 +9,21 @@ import pytest
 from harness.authority import pair
 from harness.backends import ScriptedBackend, switching
 from harness.edge import Edge, configuration
-from harness.wire import Response, connect, tunnel, upgrade_head
+from harness.wire import (
+    BINARY, CLOSE, Response, close_payload, connect, frame, frame_of, tunnel, upgrade_head,
+)  # fmt: skip
 
 # Around what a unix socket and the edge's queue hold together: some of it waits in the edge when
 # the server has ended.
 SIZES = (200_000, 230_000, 260_000, 290_000)
+LAST = frame(CLOSE, close_payload(1000))
 # Twenty thousand octets a second, for longer than a silent half-closed tunnel may live (5 s) and
 # for fewer octets than make a full unix socket writable again.
 STEP, PAUSE, STEPS = 2_048, 0.1, 65
 
 
 def as_a_tunnel(wire):
-    wire.send(switching(wire.request) + bytes(int(wire.request.target[1:])))
+    wire.send(switching(wire.request) + frame_of(int(wire.request.target[1:])) + LAST)
     wire.shutdown_write()
     wire.read_to_end()
 
@@ -58,6 +61,11 @@ def test_a_slow_reader_gets_all_of_what_was_sent_before_the_end(enter, tmp_path,
             wire.read_exactly(STEP)
     for size, wire in wires.items():
         wire.read_exactly(size - STEPS * STEP)
+        if status == 101:
+            assert wire.read_close().code == 1000
+            # It came late: the edge may have gone by now.
+            with suppress(OSError):
+                wire.send_close(1000)
         assert wire.read_to_end() == b""
 
 
@@ -68,7 +76,7 @@ def test_the_server_of_a_client_that_is_gone_is_let_go(enter):
         wire.send(switching(wire.request))
         with suppress(OSError):
             while True:
-                wire.send(b"\x82\x7e\xff\xff" + bytes(65_535))
+                wire.send(frame(BINARY, bytes(65_535)))
         ended.set()
 
     edge = enter(Edge(configuration(enter(ScriptedBackend(stream)).url)))

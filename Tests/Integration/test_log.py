@@ -13,6 +13,7 @@ from harness.wire import ask, tunnel, upgrade_head
 KEYS = {
     "request_id", "route", "client", "subject", "upstream", "method", "target", "host", "status",
     "octets_in", "octets_out", "duration_ms", "closed_by", "reason", "error", "tls",
+    "close_code", "messages_in", "messages_out", "detail",
 }  # fmt: skip
 
 
@@ -38,7 +39,7 @@ def test_keys_of_the_access_records(enter, backend):
     ended = edge.wait_for("tunnel")
     # A key without a value may be left out; there are no others.
     assert set(ended) - {"time", "level", "message"} <= KEYS
-    assert KEYS - set(ended) <= {"subject", "tls", "error"}
+    assert KEYS - set(ended) <= {"subject", "tls", "error", "detail"}
     ask(edge.address, upgrade_head("/x", method="POST", host="a.example"))
     refused = edge.wait_for("request")
     assert set(refused) - {"time", "level", "message"} <= KEYS

@@ -10,10 +10,12 @@ import pytest
 
 from harness.authority import pair
 from harness.backends import ScriptedBackend, switching
-from harness.conditions import eventually
+from harness.conditions import Frozen, eventually
 from harness.edge import Edge, configuration, sluice
 from harness.refusals import check_refusal
-from harness.wire import Request, Wire, connect, tunnel, upgrade_head
+from harness.wire import (
+    BINARY, CLOSE, Request, Wire, close_payload, connect, frame, tunnel, upgrade_head,
+)  # fmt: skip
 
 FORGED = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nSet-Cookie: forged=1\r\n\r\nhello"
 
@@ -90,7 +92,7 @@ def test_a_stream_for_a_client_that_is_gone_is_cut(enter):
     def stream(wire):
         wire.send(switching(wire.request))
         while True:
-            wire.send(b"\x82\x7e\xff\xff" + bytes(65535))
+            wire.send(frame(BINARY, bytes(65_535)))
 
     edge = enter(Edge(configuration(enter(ScriptedBackend(stream)).url)))
     wire = tunnel(edge.address)
@@ -99,28 +101,9 @@ def test_a_stream_for_a_client_that_is_gone_is_cut(enter):
     assert record["octets_out"] < 50_000_000
 
 
-def frozen(edge):
-    """The edge's process takes nothing until the `with` ends: what comes meanwhile comes at once."""
-
-    class Frozen:
-        def __enter__(self):
-            edge.process.send_signal(signal.SIGSTOP)
-            eventually(lambda: is_stopped(edge.process.pid), "the edge to stand still")
-
-        def __exit__(self, *_):
-            edge.process.send_signal(signal.SIGCONT)
-
-    return Frozen()
-
-
-def is_stopped(number):
-    with open(f"/proc/{number}/stat") as status:
-        return status.read().rpartition(")")[2].split()[0] == "T"
-
-
 def test_who_waits_when_the_edge_stops_is_answered(enter):
     edge = enter(Edge(configuration(enter(ScriptedBackend()).url)))
-    with frozen(edge):
+    with Frozen(edge):
         wires = [enter(connect(edge.address)) for _ in range(150)]
         for wire in wires:
             wire.send(upgrade_head())
@@ -178,7 +161,8 @@ class EndingTLSBackend:
             request = Request(step(lambda: stream.read(65536)))
             self.asked.set()
             self.may_answer.wait(10)
-            stream.write(switching(request)[: self.length])
+            last = frame(CLOSE, close_payload(1000))
+            stream.write((switching(request) + last)[: self.length])
             with suppress(ssl.SSLError):
                 stream.unwrap()
             sock.sendall(outbound.read())
@@ -191,7 +175,7 @@ def ask_of(backend, edge, wire):
     """Sends an upgrade and lets the backend's whole answer arrive while the edge is frozen."""
     wire.send(upgrade_head())
     assert backend.asked.wait(10)
-    with frozen(edge):
+    with Frozen(edge):
         backend.may_answer.set()
         # The answer is there when the backend waits for the edge's end, which cannot come yet.
         eventually(lambda: backend.listener.fileno() >= 0 and arrived(backend), "the answer")
@@ -215,6 +199,9 @@ def test_a_tls_backend_that_answers_and_ends_at_once(enter, authority, length):
         ask_of(backend, edge, wire)
         response = wire.read_response()
         assert response.status == (502 if length else 101)
+        if response.status == 101:
+            assert wire.read_close().code == 1000
+            wire.send_close(1000)
         assert wire.read_to_end() == b""
 
 
@@ -224,7 +211,7 @@ def test_a_tls_client_that_asks_and_ends_at_once(enter, authority, localhost):
     edge = enter(Edge(configuration(backend.url, listeners=listeners)))
     idle = edge.descriptor_count
     wire = connect(edge.address, tls=authority.client_context())
-    with frozen(edge):
+    with Frozen(edge):
         wire.send(upgrade_head())
         with suppress(ssl.SSLError, OSError):
             wire.socket.settimeout(0)
@@ -246,10 +233,13 @@ def test_a_second_process_on_the_same_port(enter, tmp_path):
 def test_two_signals_at_once_are_one(enter):
     """Two of a kind are one to the kernel already; these two are not."""
     edge = enter(Edge(configuration(enter(ScriptedBackend()).url, shutdown_grace="60s")))
-    with tunnel(edge.address) as wire:
-        with frozen(edge):
-            edge.signal()
-            edge.signal(signal.SIGINT)
-        edge.wait_for("draining")
-        assert wire.echoes()
+    wires = [enter(tunnel(edge.address)) for _ in range(12)]
+    with Frozen(edge):
+        edge.signal()
+        edge.signal(signal.SIGINT)
+    edge.wait_for("draining")
+    # The closes are spread over the minute: most have not been told yet.
+    assert sum(wire.is_open() for wire in wires) > 6
+    for wire in wires:
+        wire.close()
     assert edge.wait_for_exit() == 0

@@ -173,6 +173,8 @@ struct AccessLogTests {
     record.tls = "TLSv1.3"
     record.error = "none"
     record.inboundByteCount = .max
+    record.frames = AccessRecord.Frames(
+      inboundMessageCount: 1, outboundMessageCount: 2, closeCode: 1000, detail: "more")
     #expect(Set(record.metadata.keys) == Set(AccessRecord.keys))
     #expect(record.metadata["octets_in"]?.description == "18446744073709551615")
   }

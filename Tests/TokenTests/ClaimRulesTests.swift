@@ -71,6 +71,26 @@ struct ClaimRulesTests {
   }
 
   @Test(
+    "claims expire when the token is no longer taken: behind exp and the leeway",
+    arguments: [
+      ("1800000060", .seconds(30), 1_800_000_090), ("1800000060.9", .seconds(5), 1_800_000_065),
+      ("1800000060", .zero, 1_800_000_060), ("1799999971", .seconds(30), testTime + 1),
+      ("9223372036854775807", .seconds(30), .max), ("9223372036854775777", .seconds(30), .max),
+      ("9223372036854775776", .seconds(30), .max - 1),
+    ] as [(String, Duration, Int64)])
+  func expiry(exp: String, leeway: Duration, end: Int64) async throws {
+    let pair = try KeyPair(.hs256)
+    let payload = "{\"exp\":\(exp)}"
+    let token = try await forged(header: "{\"alg\":\"HS256\"}", payload: payload, key: pair.signing)
+    let verdict = await verifier([pair.verifying], leeway: leeway).verify(token)
+    guard case .valid(let claims) = verdict else {
+      Issue.record("\(verdict)")
+      return
+    }
+    #expect(claims.expiry == end)
+  }
+
+  @Test(
     "issuer and audience",
     arguments: [
       (nil, nil, "", Kind.valid),

@@ -1,316 +1,237 @@
+import Net
 import Testing
+import WebSocket
 
 @testable import Tunnel
 
-/// One thing that happens to a tunnel.
-private enum Step: Sendable, CustomStringConvertible {
-  case octets(Side)
-  case queued(Int, Side)
-  case ended(Side)
-  case failed(Side)
-
-  var description: String {
-    switch self {
-    case .octets(let side): "octets(\(side))"
-    case .queued(let count, let side): "queued(\(count), \(side))"
-    case .ended(let side): "ended(\(side))"
-    case .failed(let side): "failed(\(side))"
-    }
-  }
-}
-
-extension Tunnel {
-  /// What came of it, as text: `-` for nothing.
-  fileprivate mutating func take(_ step: Step) -> String {
-    switch step {
-    case .octets(let side): "\(self.received(1, from: side))"
-    case .queued(let count, let side):
-      switch self.queued(count, towards: side) {
-      case .nothing: "-"
-      case .resume(let side): "resume \(side)"
-      }
-    case .ended(let side): Self.text(self.ended(side))
-    case .failed(let side): Self.text(self.failed(side))
-    }
-  }
-
-  private static func text(_ action: OnEnd) -> String {
-    switch action {
-    case .nothing: "-"
-    case .end(let side): "end \(side)"
-    }
-  }
-}
-
-@Suite("tunnel")
+@Suite("tunnel: octets")
 struct TunnelTests {
-  private static let (high, low) = (70_000, 10_000)
+  private static let sides: [Side] = [.downstream, .upstream]
 
-  /// The states, each by the steps that lead to it.
-  private static let states: [(name: String, steps: [Step])] = [
-    ("open", []),
-    ("paused", [.queued(high, .upstream)]),
-    ("client ended", [.ended(.downstream)]),
-    ("server ended", [.ended(.upstream)]),
-    ("paused and ended", [.queued(high, .upstream), .ended(.downstream)]),
-    ("over", [.ended(.downstream), .ended(.upstream)]),
-    ("surviving server", [.failed(.downstream)]),
-    ("surviving client", [.failed(.upstream)]),
-    ("surviving ended server", [.ended(.upstream), .failed(.downstream)]),
-    ("client failed after its end", [.ended(.downstream), .failed(.downstream)]),
-    ("both failed", [.failed(.downstream), .failed(.upstream)]),
-  ]
-
-  private struct Row: Sendable {
-    let state: String
-    let step: Step
-    let result: String
-    /// Sides that may be read after it.
-    let reads: String
-    let isOver: Bool
-    let survivor: Side?
-
-    init(
-      _ state: String, _ step: Step, _ result: String, reads: String, over: Bool = false,
-      survivor: Side? = nil
-    ) {
-      self.state = state
-      self.step = step
-      self.result = result
-      self.reads = reads
-      self.isOver = over
-      self.survivor = survivor
-    }
+  @Test("frames pass, and are counted by their source", arguments: sides)
+  func pass(side: Side) {
+    var wire = Wire()
+    let octets =
+      frame(side, .text, [1, 2], isFinal: false) + frame(side, .ping)
+      + frame(side, .continuation, [3])
+    wire.say(octets, from: side)
+    wire.say(frame(side.other), from: side.other)
+    #expect(wire.log(side.other) == "\(octets.count)")
+    let count = wire.tunnel.octetCount(from: side)
+    let messages = (
+      wire.tunnel.messageCount(from: side), wire.tunnel.messageCount(from: side.other)
+    )
+    #expect(count == UInt64(octets.count))
+    #expect(messages == (1, 1))
+    let (counts, isEnding) = (wire.counts, wire.tunnel.isEnding)
+    #expect((counts.text, counts.continuation, counts.ping) == (2, 1, 1))
+    #expect(!isEnding)
+    #expect((wire.reads, wire.ends) == ("du", ""))
   }
 
-  private static let rows: [Row] = [
-    Row("open", .octets(.downstream), "forward", reads: "du"),
-    Row("open", .octets(.upstream), "forward", reads: "du"),
-    Row("open", .queued(high, .upstream), "-", reads: "u"),
-    Row("open", .queued(high, .downstream), "-", reads: "d"),
-    Row("open", .queued(0, .upstream), "-", reads: "du"),
-    Row("open", .ended(.downstream), "end upstream", reads: "u"),
-    Row("open", .ended(.upstream), "end downstream", reads: "d"),
-    Row("open", .failed(.downstream), "end upstream", reads: "u", survivor: .upstream),
-    Row("open", .failed(.upstream), "end downstream", reads: "d", survivor: .downstream),
-
-    Row("paused", .octets(.upstream), "forward", reads: "u"),
-    Row("paused", .queued(high, .upstream), "-", reads: "u"),
-    Row("paused", .queued(16 * 1024, .upstream), "-", reads: "u"),
-    Row("paused", .queued(16 * 1024 - 1, .upstream), "resume downstream", reads: "du"),
-    Row("paused", .queued(0, .downstream), "-", reads: "u"),
-    Row("paused", .ended(.downstream), "end upstream", reads: "u"),
-    Row("paused", .ended(.upstream), "end downstream", reads: ""),
-    Row("paused", .failed(.downstream), "end upstream", reads: "u", survivor: .upstream),
-    // What the client still sends is dropped, so it does not wait for the server's queue.
-    Row("paused", .failed(.upstream), "end downstream", reads: "d", survivor: .downstream),
-
-    Row("client ended", .octets(.upstream), "forward", reads: "u"),
-    Row("client ended", .ended(.downstream), "-", reads: "u"),
-    Row("client ended", .ended(.upstream), "end downstream", reads: "", over: true),
-    Row("client ended", .queued(high, .downstream), "-", reads: ""),
-    Row("client ended", .queued(high, .upstream), "-", reads: "u"),
-    Row("client ended", .failed(.downstream), "-", reads: "u", survivor: .upstream),
-    Row(
-      "client ended", .failed(.upstream), "end downstream", reads: "", over: true,
-      survivor: .downstream),
-
-    Row("server ended", .octets(.downstream), "forward", reads: "d"),
-    Row("server ended", .ended(.upstream), "-", reads: "d"),
-    Row("server ended", .ended(.downstream), "end upstream", reads: "", over: true),
-    Row("server ended", .failed(.upstream), "-", reads: "d", survivor: .downstream),
-    Row(
-      "server ended", .failed(.downstream), "end upstream", reads: "", over: true,
-      survivor: .upstream),
-
-    Row("paused and ended", .queued(0, .upstream), "-", reads: "u"),
-    Row("paused and ended", .ended(.upstream), "end downstream", reads: "", over: true),
-
-    Row("over", .ended(.downstream), "-", reads: "", over: true),
-    Row("over", .ended(.upstream), "-", reads: "", over: true),
-    Row("over", .queued(high, .upstream), "-", reads: "", over: true),
-    Row("over", .failed(.downstream), "-", reads: "", over: true, survivor: .upstream),
-    Row("over", .failed(.upstream), "-", reads: "", over: true, survivor: .downstream),
-
-    Row("surviving server", .octets(.upstream), "drop", reads: "u", survivor: .upstream),
-    Row("surviving server", .queued(high, .upstream), "-", reads: "u", survivor: .upstream),
-    Row("surviving server", .queued(high, .downstream), "-", reads: "u", survivor: .upstream),
-    Row("surviving server", .ended(.upstream), "-", reads: "", over: true, survivor: .upstream),
-    Row("surviving server", .ended(.downstream), "-", reads: "u", survivor: .upstream),
-    Row("surviving server", .failed(.upstream), "-", reads: "", over: true, survivor: .upstream),
-    Row("surviving server", .failed(.downstream), "-", reads: "u", survivor: .upstream),
-
-    Row("surviving client", .octets(.downstream), "drop", reads: "d", survivor: .downstream),
-    Row("surviving client", .ended(.downstream), "-", reads: "", over: true, survivor: .downstream),
-    Row(
-      "surviving client", .failed(.downstream), "-", reads: "", over: true, survivor: .downstream),
-    Row("surviving client", .failed(.upstream), "-", reads: "d", survivor: .downstream),
-
-    Row(
-      "surviving ended server", .queued(0, .upstream), "-", reads: "", over: true,
-      survivor: .upstream),
-    Row("client failed after its end", .octets(.upstream), "drop", reads: "u", survivor: .upstream),
-    Row(
-      "client failed after its end", .ended(.upstream), "-", reads: "", over: true,
-      survivor: .upstream),
-    Row("both failed", .failed(.upstream), "-", reads: "", over: true, survivor: .upstream),
-    Row("both failed", .ended(.downstream), "-", reads: "", over: true, survivor: .upstream),
-  ]
-
-  @Test("every event in every state", arguments: TunnelTests.rows.indices)
-  func table(index: Int) throws {
-    let row = Self.rows[index]
-    let state = try #require(Self.states.first { $0.name == row.state })
-    var tunnel = Tunnel()
-    for step in state.steps { _ = tunnel.take(step) }
-    let result = tunnel.take(row.step)
-    let reads =
-      (tunnel.mayRead(.downstream) ? "d" : "") + (tunnel.mayRead(.upstream) ? "u" : "")
-    let (isOver, survivor) = (tunnel.isOver, tunnel.survivor)
-    #expect(result == row.result, "\(row.state): \(row.step)")
-    #expect(reads == row.reads, "\(row.state): \(row.step)")
-    #expect(isOver == row.isOver, "\(row.state): \(row.step)")
-    #expect(survivor == row.survivor, "\(row.state): \(row.step)")
+  @Test("a header waits for its end, and payload does not", arguments: sides)
+  func pieces(side: Side) {
+    var wire = Wire()
+    let octets = frame(side, .binary, [1, 2, 3])
+    for octet in octets { wire.say([octet], from: side) }
+    let header = octets.count - 3
+    #expect(wire.log(side.other) == "\(header) 1 1 1")
   }
 
-  @Test("octets are counted by their source, dropped ones are not")
-  func counts() {
-    var tunnel = Tunnel()
-    _ = tunnel.received(10, from: .downstream)
-    _ = tunnel.received(5, from: .upstream)
-    _ = tunnel.failed(.downstream)
-    _ = tunnel.received(7, from: .upstream)
-    let counts = (tunnel.octetCount(from: .downstream), tunnel.octetCount(from: .upstream))
-    #expect(counts == (10, 5))
-  }
-
-  @Test("who floods a peer that is gone is cut off", arguments: [Side.downstream, .upstream])
-  func flood(gone: Side) {
-    var tunnel = Tunnel()
-    _ = tunnel.failed(gone)
-    let first = tunnel.received(Tunnel.droppedByteCountMax, from: gone.other)
-    let early = (tunnel.isOver, tunnel.mayRead(gone.other))
-    let last = tunnel.received(1, from: gone.other)
-    let late = (tunnel.isOver, tunnel.mayRead(gone.other))
-    #expect(first == .drop)
-    #expect(last == .drop)
-    #expect(early == (false, true))
-    #expect(late == (true, false))
+  @Test("payload may pass unread, and an answer to the edge's ping goes nowhere")
+  func unread() {
+    var wire = Wire()
+    let octets = frame(.upstream, .binary, [1, 2, 3, 4])
+    wire.say(Array(octets[..<3]), from: .upstream)
+    let left = (
+      wire.tunnel.unreadPayload(from: .upstream), wire.tunnel.lastPayload(from: .upstream)
+    )
+    #expect(left == (3, 4))
+    wire.tunnel.passedUnread(3, from: .upstream, now: second(1))
+    let after = wire.tunnel.isBetweenFrames(.upstream)
+    let count = wire.tunnel.octetCount(from: .upstream)
+    #expect(after)
+    #expect(count == 6)
+    wire.say(ownPong(.downstream) + frame(.downstream), from: .downstream)
+    #expect(wire.log(.upstream) == "6")
+    #expect(wire.droppedCount == ownPong(.downstream).count)
   }
 
   @Test("reading stops above the high mark and goes on below the low one, not at either")
   func watermarks() {
-    var tunnel = Tunnel(watermarks: Watermarks(highByteCount: 100, lowByteCount: 10))
-    var reads: [Bool] = []
-    for count in [99, 100, 101, 100, 10, 9, 100] {
-      _ = tunnel.queued(count, towards: .upstream)
-      reads.append(tunnel.mayRead(.downstream))
+    var wire = Wire(watermarks: Watermarks(highByteCount: 100, lowByteCount: 10))
+    var reads: [String] = []
+    var resumed: [Tunnel.OnQueue] = []
+    for count in [99, 100, 101, 100, 10, 9, 0] {
+      resumed.append(wire.tunnel.queued(count, towards: .upstream, now: second(0)))
+      reads.append(wire.reads)
     }
-    #expect(reads == [true, true, false, false, false, true, true])
+    #expect(reads == ["du", "du", "u", "u", "u", "du", "du"])
+    #expect(resumed.filter { $0 != .nothing } == [.resume(.downstream)])
+    #expect(resumed[5] == .resume(.downstream))
+  }
+
+  @Test("a source that has ended is not resumed; one whose sink is gone never waits")
+  func watermarksAtEnds() {
+    var wire = Wire()
+    _ = wire.tunnel.queued(100_000, towards: .upstream, now: second(0))
+    wire.tunnel.ended(.downstream, now: second(0))
+    #expect(wire.tunnel.queued(0, towards: .upstream, now: second(0)) == .nothing)
+    var gone = Wire()
+    _ = gone.tunnel.queued(100_000, towards: .upstream, now: second(0))
+    gone.tunnel.failed(.upstream, now: second(0))
+    #expect(gone.reads == "d")
+    _ = gone.tunnel.queued(100_000, towards: .upstream, now: second(0))
+    #expect(gone.reads == "d")
+  }
+
+  @Test("what goes nowhere needs no room: its source is read, whatever waits", arguments: sides)
+  func watermarksOfDropped(side: Side) {
+    let alone = side == .downstream ? "d" : "u"
+    var edge = Wire()
+    _ = edge.tunnel.queued(100_000, towards: side, now: second(0))
+    edge.tunnel.close(.lifetime, now: second(0))
+    #expect(edge.reads == alone)
+    edge.settle()
+    #expect(edge.reads == "du")
+    #expect(edge.tunnel.queued(100_000, towards: side, now: second(1)) == .nothing)
+    #expect(edge.reads == "du")
+    var peer = Wire()
+    _ = peer.tunnel.queued(100_000, towards: side, now: second(0))
+    #expect(peer.reads == alone)
+    // It was read before the queue grew.
+    peer.say(closeFrame(side.other), from: side.other)
+    _ = peer.tunnel.queued(100_000, towards: side, now: second(1))
+    #expect(peer.reads == "du")
+  }
+
+  @Test("who floods a peer that is gone is cut off", arguments: sides)
+  func flood(gone: Side) {
+    var wire = Wire()
+    wire.tunnel.failed(gone, now: second(0))
+    wire.settle()
+    let side = gone.other
+    let piece = frame(side, .binary, [UInt8](repeating: 0, count: 65536))
+    let pieceCount = Tunnel.droppedByteCountMax / piece.count
+    for _ in 0..<pieceCount { wire.say(piece, from: side) }
+    let early = (wire.tunnel.isOver, wire.tunnel.mayRead(side))
+    wire.say(piece, from: side)
+    let late = (wire.tunnel.isOver, wire.tunnel.mayRead(side))
+    #expect(early == (false, true))
+    #expect(late == (true, false))
+    #expect(wire.droppedCount == (pieceCount + 1) * piece.count)
   }
 
   @Test("sides are each other's other")
-  func sides() {
+  func others() {
     #expect(Side.downstream.other == .upstream)
     #expect(Side.upstream.other == .downstream)
   }
-
-  /// What holds for a tunnel at any time.
-  private struct Record {
-    var ends: [Side] = []
-    var hasEnded: Set<String> = []
-    var hasFailed: Set<String> = []
-
-    func isDone(_ side: Side) -> Bool {
-      self.hasEnded.contains("\(side)") || self.hasFailed.contains("\(side)")
-    }
-  }
-
-  @Test("no order of events breaks the rules", arguments: 0..<200)
-  func anyOrder(round: Int) throws {
-    let seed = UInt64.random(in: .min ... .max)
-    var chance = Seeded(seed)
-    var tunnel = Tunnel(watermarks: Watermarks(highByteCount: 100, lowByteCount: 10))
-    var record = Record()
-    var trace: [String] = []
-    for _ in 0..<60 {
-      let side: Side = Bool.random(using: &chance) ? .downstream : .upstream
-      let step: Step =
-        switch Int.random(in: 0..<20, using: &chance) {
-        case 0: .ended(side)
-        case 1: .failed(side)
-        case 2..<12: .queued(Int.random(in: 0...200, using: &chance), side)
-        default: .octets(side)
-        }
-      let mayRead = tunnel.mayRead(side)
-      let survivor = tunnel.survivor
-      let result = tunnel.take(step)
-      trace.append("\(step) → \(result)")
-      let place = Comment(rawValue: "seed \(seed): \(trace.joined(separator: ", "))")
-      switch step {
-      case .octets: try #require(result == (survivor == nil ? "forward" : "drop"), place)
-      case .queued(let count, let side):
-        try Self.checkQueue(tunnel, count, side, result, record, place)
-      case .ended(let side): record.hasEnded.insert("\(side)")
-      case .failed(let side): record.hasFailed.insert("\(side)")
-      }
-      if result == "end downstream" { record.ends.append(.downstream) }
-      if result == "end upstream" { record.ends.append(.upstream) }
-      try Self.checkAlways(tunnel, record, place)
-      if !mayRead, case .queued(_, let other) = step, other == side {
-        // A queue decides about the other side's reading only.
-        try #require(tunnel.mayRead(side) == false, place)
-      }
-    }
-  }
-
-  private static func checkQueue(
-    _ tunnel: borrowing Tunnel, _ count: Int, _ side: Side, _ result: String, _ record: Record,
-    _ place: Comment
-  ) throws {
-    let mayRead = tunnel.mayRead(side.other)
-    if record.isDone(side.other) { try #require(!mayRead, place) }
-    if result != "-" {
-      try #require(result == "resume \(side.other)", place)
-      try #require(mayRead, place)
-    }
-    // While both live, a full queue is always felt, and an empty one never.
-    guard record.hasFailed.isEmpty, !record.isDone(side.other) else { return }
-    if count > 100 { try #require(!mayRead, place) }
-    if count < 10 { try #require(mayRead, place) }
-  }
-
-  private static func checkAlways(
-    _ tunnel: borrowing Tunnel, _ record: Record, _ place: Comment
-  ) throws {
-    let isOver = tunnel.isOver
-    let reads = (tunnel.mayRead(.downstream), tunnel.mayRead(.upstream))
-    try #require(isOver == (record.isDone(.downstream) && record.isDone(.upstream)), place)
-    if isOver { try #require(reads == (false, false), place) }
-    // Each side is told of the end once at most, and only when the other one is done.
-    try #require(record.ends.filter { $0 == .downstream }.count <= 1, place)
-    try #require(record.ends.filter { $0 == .upstream }.count <= 1, place)
-    for side in record.ends { try #require(record.isDone(side.other), place) }
-    // A side that is left is told, and never waits for room.
-    for (done, left) in [(Side.downstream, Side.upstream), (.upstream, .downstream)] {
-      guard record.isDone(done), !record.isDone(left) else { continue }
-      try #require(record.ends.contains(left), place)
-      if !record.hasFailed.isEmpty { try #require(tunnel.mayRead(left) == true, place) }
-    }
-  }
 }
 
-/// Chance that repeats itself: a failure names the seed (SplitMix64).
-private struct Seeded: RandomNumberGenerator {
-  private var state: UInt64
+@Suite("tunnel: limits")
+struct TunnelLimitTests {
+  private static func rules(
+    messages: TunnelRules.RateLimit? = nil, bytes: TunnelRules.RateLimit? = nil
+  ) -> TunnelRules {
+    TunnelRules(messages: messages, bytes: bytes, heartbeat: nil)
+  }
 
-  init(_ seed: UInt64) { self.state = seed }
+  @Test("messages wait for their time, control frames do not")
+  func throttledMessages() {
+    var wire = Wire(Self.rules(messages: .init(perSecond: 2, burst: 2)))
+    let text = frame(.downstream)
+    let ping = frame(.downstream, .ping)
+    wire.say(text + ping + text + ping + text + text + ping, from: .downstream)
+    #expect(wire.log(.upstream) == "\(2 * text.count + 2 * ping.count)")
+    #expect(wire.reads == "u")
+    #expect(wire.tunnel.nextDeadline == second(0.5))
+    #expect(wire.wake(at: second(0.25)) == "")
+    #expect(wire.wake(at: second(0.5)) == "resume downstream")
+    wire.goOn(.downstream, at: second(0.5))
+    #expect(wire.reads == "u")
+    #expect(wire.wake(at: second(1)) == "resume downstream")
+    wire.goOn(.downstream, at: second(1))
+    #expect(wire.log(.upstream) == "24 6 12")
+    #expect(wire.reads == "du")
+    let (messages, isEnding) = (wire.tunnel.messageCount(from: .downstream), wire.tunnel.isEnding)
+    #expect(messages == 4)
+    #expect(!isEnding)
+  }
 
-  mutating func next() -> UInt64 {
-    self.state &+= 0x9E37_79B9_7F4A_7C15
-    var mixed = self.state
-    mixed = (mixed ^ mixed >> 30) &* 0xBF58_476D_1CE4_E5B9
-    mixed = (mixed ^ mixed >> 27) &* 0x94D0_49BB_1331_11EB
-    return mixed ^ mixed >> 31
+  @Test("octets are paid for afterwards")
+  func throttledOctets() {
+    var wire = Wire(Self.rules(bytes: .init(perSecond: 10, burst: 20)))
+    wire.say(frame(.downstream, .binary, [UInt8](repeating: 0, count: 34)), from: .downstream)
+    #expect(wire.log(.upstream) == "40")
+    #expect(wire.reads == "u")
+    #expect(wire.tunnel.nextDeadline == second(2))
+    #expect(wire.wake(at: second(2)) == "resume downstream")
+    #expect(wire.reads == "du")
+  }
+
+  @Test("a throttled source that is also paused goes on when both are over")
+  func throttledAndPaused() {
+    var wire = Wire(Self.rules(bytes: .init(perSecond: 10, burst: 6)))
+    wire.say(frame(.downstream) + frame(.downstream), from: .downstream)
+    _ = wire.tunnel.queued(100_000, towards: .upstream, now: second(0))
+    #expect(wire.wake(at: second(1)) == "")
+    #expect(wire.tunnel.queued(0, towards: .upstream, now: second(1)) == .resume(.downstream))
+  }
+
+  @Test("a close frame ends the limits of both", arguments: [Side.downstream, .upstream])
+  func closeFrameEndsLimits(closer: Side) {
+    let slow = TunnelRules.RateLimit(perSecond: 0.1, burst: 1, from: .both)
+    var wire = Wire(Self.rules(messages: slow, bytes: slow))
+    let text = frame(closer.other)
+    wire.say(text + text, from: closer.other)
+    #expect(wire.log(closer) == "\(text.count)")
+    #expect(wire.reads == (closer == .downstream ? "d" : "u"))
+    wire.say(closeFrame(closer), from: closer)
+    #expect(wire.reads == "du")
+    #expect(wire.tunnel.nextDeadline == second(5))
+    let rest = text + closeFrame(closer.other)
+    wire.say(rest, from: closer.other, at: second(1))
+    #expect(wire.log(closer) == "\(text.count) \(text.count + rest.count)")
+    #expect((wire.reads, wire.ends) == ("du", "d"))
+  }
+
+  @Test("payload that goes unread is counted too")
+  func unreadOctets() {
+    var wire = Wire(Self.rules(bytes: .init(perSecond: 10, burst: 10, excess: .close)))
+    wire.say(
+      Array(frame(.downstream, .binary, [UInt8](repeating: 0, count: 50))[..<6]), from: .downstream)
+    wire.tunnel.passedUnread(20, from: .downstream, now: second(0))
+    #expect(wire.tunnel.cause == .byteRate(.downstream))
+  }
+
+  private static let closes: [(TunnelRules.Peers, Side, Bool)] = [
+    (.client, .downstream, true), (.client, .upstream, false), (.server, .downstream, false),
+    (.server, .upstream, true), (.both, .downstream, true), (.both, .upstream, true),
+  ]
+
+  @Test("who is over the limit is closed, where it is counted", arguments: closes)
+  func close(from peers: TunnelRules.Peers, side: Side, isCounted: Bool) {
+    let limit = TunnelRules.RateLimit(perSecond: 1, burst: 1, excess: .close, from: peers)
+    var byMessages = Wire(Self.rules(messages: limit))
+    byMessages.say(frame(side) + frame(side), from: side)
+    #expect(byMessages.tunnel.cause == (isCounted ? .messageRate(side) : nil))
+    // The message that is too much does not pass.
+    #expect(byMessages.tunnel.messageCount(from: side) == (isCounted ? 1 : 2))
+    var byOctets = Wire(Self.rules(bytes: limit))
+    byOctets.say(frame(side), from: side)
+    #expect(byOctets.tunnel.cause == (isCounted ? .byteRate(side) : nil))
+  }
+
+  @Test("the sum of a message's fragments is bounded", arguments: [Side.downstream, .upstream])
+  func messageSize(side: Side) {
+    var wire = Wire(TunnelRules(messageByteCountMax: 4, heartbeat: nil))
+    let fits = frame(side, .text, [1, 2, 3, 4])
+    let begun = frame(side, .text, [1, 2, 3], isFinal: false)
+    wire.say(fits + begun + frame(side, .continuation, [1, 2]), from: side)
+    wire.settle()
+    #expect(wire.log(side.other) == "\(fits.count + begun.count) close 1001")
+    #expect(wire.log(side) == "close 1009")
+    #expect(wire.tunnel.cause == .messageTooBig(side))
   }
 }

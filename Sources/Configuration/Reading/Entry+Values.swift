@@ -119,6 +119,17 @@ extension Entry {
     return rate
   }
 
+  /// How many octets a second.
+  func bytesPerSecond() -> Double? {
+    guard let scalar = self.scalar("a rate of octets") else { return nil }
+    guard let rate = Quantity.bytesPerSecond(parsing: scalar.characters) else {
+      self.refuse(
+        "\(self.quotation(of: scalar)) is not a rate of octets (as 64KiB/s, 1MiB/m or 1GiB/h)")
+      return nil
+    }
+    return rate
+  }
+
   /// One of the words of `choice`.
   func choice<Choice: RawRepresentable<String> & CaseIterable>(_ choice: Choice.Type) -> Choice? {
     let words = Choice.allCases.map(\.rawValue)

@@ -23,6 +23,15 @@ enum Quantity {
     }
   }
 
+  /// How many octets a second, from a size above zero and `/s`, `/m` or `/h`.
+  static func bytesPerSecond(parsing text: String) -> Double? {
+    let periods = [("/s", 1.0), ("/m", 60), ("/h", 3600)]
+    guard let (name, seconds) = periods.first(where: { text.hasSuffix($0.0) }),
+      let count = Self.byteCount(parsing: String(text.dropLast(name.count))), count > 0
+    else { return nil }
+    return Double(count) / seconds
+  }
+
   /// Digits directly followed by one of the units, multiplied by it.
   private static func number(parsing text: String, units: [(name: String, factor: Int)], max: Int)
     -> Int?

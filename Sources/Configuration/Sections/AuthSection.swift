@@ -28,6 +28,7 @@ struct JWTSection: Decodable {
     case keys, jwks, issuer, audience
     case tokenFrom = "token_from"
     case forwardClaims = "forward_claims"
+    case onExpiry = "on_expiry"
   }
 
   let rule: JWTRule
@@ -37,9 +38,11 @@ struct JWTSection: Decodable {
     let verifier = JWTVerifier(
       keys: Self.keys(section), issuer: section[.issuer]?.text(),
       audience: section[.audience]?.text())
-    self.rule = JWTRule(
+    var rule = JWTRule(
       verifier: verifier, sources: Self.sources(section[.tokenFrom]),
       forwardClaims: try Self.forwardClaims(section[.forwardClaims]))
+    if let action = section[.onExpiry]?.choice(ExpiryAction.self) { rule.onExpiry = action }
+    self.rule = rule
   }
 
   private static func keys(_ section: Section<Keys>) -> [VerificationKey] {

@@ -1,6 +1,7 @@
 import Logging
 import Net
 import Telemetry
+import Tunnel
 import Upstream
 
 /// The whole file.
@@ -29,12 +30,25 @@ struct ConfigurationSection: Decodable {
       configuration.limits = limits.limits
     }
     if let log = section[.log]?.part(LogSection.self) { configuration.log = log.rules }
+    Self.checkQueues(section, configuration)
     self.configuration = configuration
   }
 
   private static func workers(_ entry: Entry) -> Int? {
     guard let scalar = entry.scalar("auto or a whole number from 1 to 1024") else { return nil }
     return scalar.characters == "auto" ? nil : entry.integer(in: 1...1024)
+  }
+
+  /// A worker that cannot hold what one slow tunnel has waiting would close every slow peer.
+  private static func checkQueues(_ section: Section<Keys>, _ configuration: Configuration) {
+    let tunnelByteCount = 2 * Watermarks.standard.highByteCount
+    guard let workers = configuration.workers,
+      configuration.limits.queuedByteCountMax / workers < tunnelByteCount
+    else { return }
+    section.entry.reading.refuse(
+      "contradiction: each of the \(workers) workers needs "
+        + "\(Quantity.text(ofByteCount: tunnelByteCount)) of it",
+      at: section.entry.place.appending(Keys.limits).appending(LimitsSection.Keys.queued))
   }
 
   private static func routes(_ entries: [Entry]) -> [RouteRules] {
@@ -75,7 +89,7 @@ struct ConfigurationSection: Decodable {
 /// `limits`
 struct LimitsSection: Decodable {
   enum Keys: String, CodingKey, CaseIterable {
-    case connections
+    case connections, queued
     case handshakeTimeout = "handshake_timeout"
     case headSize = "head_size"
   }
@@ -92,6 +106,9 @@ struct LimitsSection: Decodable {
     }
     if let count = section[.headSize]?.byteCount(in: 1 << 10...1 << 20) {
       limits.headByteCountMax = count
+    }
+    if let count = section[.queued]?.byteCount(in: 1 << 20...1 << 40) {
+      limits.queuedByteCountMax = count
     }
     self.limits = limits
   }

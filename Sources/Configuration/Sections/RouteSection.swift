@@ -1,12 +1,15 @@
 import Admission
 import HTTP
+import Tunnel
 
 /// `routes[]`
 struct RouteSection: Decodable {
   enum Keys: String, CodingKey, CaseIterable {
-    case name, match, origins, auth, limits, headers, rewrite, upstream
+    case name, match, origins, auth, limits, heartbeat, compression, headers, rewrite, upstream
     case requireOrigin = "require_origin"
     case idleTimeout = "idle_timeout"
+    case stallTimeout = "stall_timeout"
+    case maxLifetime = "max_lifetime"
   }
 
   let rules: RouteRules
@@ -16,19 +19,18 @@ struct RouteSection: Decodable {
     let name = section.required(.name)?.name(as: .route)
     let match = section.required(.match, "which requests it answers")?.part(MatchSection.self)?
       .match
-    let admission = Self.admission(section)
+    let limits = section[.limits]?.part(RouteLimitsSection.self)
+    let admission = Self.admission(section, limits)
+    let tunnel = Self.tunnel(section, limits)
     let headers = section[.headers]?.part(HeadersSection.self)?.rules ?? HeaderRules()
     let rewrite = section[.rewrite]?.part(RewriteSection.self)
     let upstream = Self.upstream(section)
-    let idleTimeout = section[.idleTimeout]?.duration(in: .seconds(1) ... .seconds(7 * 86_400))
     Self.checkIdentity(section, headers, admission)
     if let match, let rewrite { Self.checkRewrite(section, rewrite, match) }
     guard let name, let match, let upstream else { throw Refused() }
-    var rules = RouteRules(
-      name: name, match: match, admission: admission, headers: headers,
+    self.rules = RouteRules(
+      name: name, match: match, admission: admission, tunnel: tunnel, headers: headers,
       stripPrefix: rewrite?.stripPrefix, setPrefix: rewrite?.setPrefix, upstream: upstream)
-    if let idleTimeout { rules.idleTimeout = idleTimeout }
-    self.rules = rules
   }
 
   private static func upstream(_ section: Section<Keys>) -> String? {
@@ -38,16 +40,38 @@ struct RouteSection: Decodable {
     return name
   }
 
-  private static func admission(_ section: Section<Keys>) -> AdmissionRules {
+  private static func admission(
+    _ section: Section<Keys>, _ limits: RouteLimitsSection?
+  ) -> AdmissionRules {
     let origins = section.required(
       .origins, "`any`, or a list of the origins that may connect (there is no default)")
     // Where the list cannot be read the file is refused, so that the stand-in is never used.
     var rules = AdmissionRules(origins: origins?.originRule() ?? .listed([]))
     rules.requireOrigin = section[.requireOrigin]?.flag() ?? false
     rules.credentials = section[.auth]?.part(AuthSection.self)?.rules
-    let limits = section[.limits]?.part(RouteLimitsSection.self)
     rules.connectionsPerClient = limits?.connectionsPerClient
     rules.upgradesPerClient = limits?.upgradesPerClient
+    return rules
+  }
+
+  private static func tunnel(
+    _ section: Section<Keys>, _ limits: RouteLimitsSection?
+  ) -> TunnelRules {
+    var rules = TunnelRules()
+    rules.messageByteCountMax = limits?.messageByteCountMax
+    rules.messages = limits?.messages
+    rules.bytes = limits?.bytes
+    if let heartbeat = section[.heartbeat] { rules.heartbeat = heartbeat.heartbeat() }
+    if let timeout = section[.idleTimeout]?.duration(in: .seconds(1) ... .seconds(7 * 86_400)) {
+      rules.idleTimeout = timeout
+    }
+    if let timeout = section[.stallTimeout]?.duration(in: .seconds(1) ... .seconds(3600)) {
+      rules.stallTimeout = timeout
+    }
+    rules.lifetimeMax = section[.maxLifetime]?.duration(in: .seconds(1) ... .seconds(30 * 86_400))
+    if let compression = section[.compression]?.choice(TunnelRules.Compression.self) {
+      rules.compression = compression
+    }
     return rules
   }
 }
@@ -173,15 +197,23 @@ struct RouteLimitsSection: Decodable {
   enum Keys: String, CodingKey, CaseIterable {
     case connectionsPerClient = "connections_per_client"
     case upgradesPerClient = "upgrades_per_client"
+    case messageSize = "message_size"
+    case messages, bytes
   }
 
   let connectionsPerClient: Int?
   let upgradesPerClient: Rate?
+  let messageByteCountMax: UInt64?
+  let messages: TunnelRules.RateLimit?
+  let bytes: TunnelRules.RateLimit?
 
   init(from decoder: any Decoder) throws {
     let section = try Section(decoder, Keys.self)
     self.connectionsPerClient = section[.connectionsPerClient]?.integer(in: 1...1_000_000)
     self.upgradesPerClient = section[.upgradesPerClient]?.part(RateSection.self)?.rate
+    self.messageByteCountMax = section[.messageSize]?.byteCount(in: 1...1 << 40).map(UInt64.init)
+    self.messages = section[.messages]?.part(MessageLimitSection.self)?.limit
+    self.bytes = section[.bytes]?.part(ByteLimitSection.self)?.limit
   }
 }
 

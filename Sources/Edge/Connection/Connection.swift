@@ -19,7 +19,7 @@ enum Connection: ~Copyable {
   case admitting(Admitting)
   case connecting(Connecting)
   case upgrading(Upgrading)
-  case tunneling(Tunneling)
+  case tunneling(Owned<Tunneling>)
   case responding(Responding)
   case closing(Closing)
   case closed
@@ -37,7 +37,9 @@ enum Connection: ~Copyable {
     bench.scratch.clear()
     switch consume self {
     // First: nearly every event is one of a tunnel.
-    case .tunneling(let phase): self = phase.handle(event, &bench)
+    case .tunneling(var phase):
+      let goesOn = phase.value.handle(event, &bench)
+      self = goesOn ? .tunneling(phase) : phase.take().close(&bench)
     case .handshaking(let phase): self = phase.handle(event, &bench)
     case .readingHead(let phase): self = phase.handle(event, &bench)
     case .admitting(let phase): self = phase.handle(event, &bench)
@@ -58,7 +60,9 @@ enum Connection: ~Copyable {
     case .admitting(let phase): self = phase.deadlinePassed(&bench)
     case .connecting(let phase): self = phase.deadlinePassed(&bench)
     case .upgrading(let phase): self = phase.deadlinePassed(&bench)
-    case .tunneling(let phase): self = phase.deadlinePassed(&bench)
+    case .tunneling(var phase):
+      let goesOn = phase.value.deadlinePassed(&bench)
+      self = goesOn ? .tunneling(phase) : phase.take().close(&bench)
     case .responding(let phase): self = phase.deadlinePassed(&bench)
     case .closing(let phase): self = phase.deadlinePassed(&bench)
     case .closed: self = .closed
@@ -75,10 +79,14 @@ enum Connection: ~Copyable {
     }
   }
 
-  /// The process begins to stop: who has not asked for anything yet is let go.
-  mutating func drain(_ bench: inout Workbench) {
+  /// The process begins to stop: who has not asked for anything yet is let go, and a tunnel is told
+  /// when it is its turn.
+  mutating func drain(tunnelAt deadline: Deadline, _ bench: inout Workbench) {
     bench.scratch.clear()
     switch consume self {
+    case .tunneling(var phase):
+      phase.value.drain(at: deadline, &bench)
+      self = .tunneling(phase)
     case .handshaking(let phase): self = phase.drain(&bench)
     case .readingHead(let phase): self = phase.drain(&bench)
     case let other: self = other
@@ -94,10 +102,41 @@ enum Connection: ~Copyable {
     case .admitting(let phase): self = phase.cut(&bench)
     case .connecting(let phase): self = phase.cut(&bench)
     case .upgrading(let phase): self = phase.cut(&bench)
-    case .tunneling(let phase): self = phase.cut(&bench)
+    case .tunneling(var phase):
+      phase.value.cut(&bench)
+      self = phase.take().close(&bench)
     case .responding(let phase): self = phase.cut(&bench)
     case .closing(let phase): self = phase.close(&bench)
     case .closed: self = .closed
+    }
+  }
+}
+
+extension Connection {
+  /// Whether it is a tunnel.
+  var isTunneling: Bool {
+    switch self {
+    case .tunneling: true
+    default: false
+    }
+  }
+
+  /// Since when its slower peer has taken nothing of what waits for it; `nil` where nothing waits.
+  var stalledSince: Deadline? {
+    switch self {
+    case .tunneling(let phase): phase.value.stalledSince
+    default: nil
+    }
+  }
+
+  /// Gives back what waits for a slow peer: the worker needs the memory.
+  mutating func shed(_ bench: inout Workbench) {
+    bench.scratch.clear()
+    switch consume self {
+    case .tunneling(var phase):
+      let goesOn = phase.value.shed(&bench)
+      self = goesOn ? .tunneling(phase) : phase.take().close(&bench)
+    case let other: self = other
     }
   }
 }

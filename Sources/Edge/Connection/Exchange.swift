@@ -20,6 +20,8 @@ final class Exchange {
   private let target: String?
   private(set) var route: Route?
   private(set) var subject: String?
+  /// When that ends for which the client was admitted.
+  private(set) var expiresAt = Deadline.never
   private var upstream: String?
   private var hasEnteredQuota = false
   private var isFinished = false
@@ -69,7 +71,11 @@ final class Exchange {
   /// The address for records and forwarded fields.
   var clientText: String { self.client?.description ?? peerText(self.arrival.peer) }
 
-  func admitted(_ admitted: Admitted) { self.subject = admitted.subject }
+  func admitted(_ admitted: Admitted, now: Deadline) {
+    self.subject = admitted.subject
+    guard let expiry = admitted.expiry else { return }
+    self.expiresAt = now.advanced(by: WallClock.now().duration(until: expiry))
+  }
 
   func tried(_ endpoint: Endpoint) { self.upstream = endpoint.label }
 
@@ -125,6 +131,7 @@ final class Exchange {
     var error: String?
     var inboundByteCount: UInt64 = 0
     var outboundByteCount: UInt64 = 0
+    var frames: AccessRecord.Frames?
   }
 
   /// Gives back what the request held and writes its record. Once, at the end of every path.
@@ -153,6 +160,7 @@ final class Exchange {
     record.error = ending.error
     record.inboundByteCount = ending.inboundByteCount
     record.outboundByteCount = ending.outboundByteCount
+    record.frames = ending.frames
     return record
   }
 }

@@ -55,12 +55,6 @@ struct ReadingHead: ~Copyable {
   private consuming func received(_ head: RequestHead, _ bench: inout Workbench) -> Connection {
     let pipelined = bench.scratch.inbound.takeAll()
     let exchange = Exchange(self.arrival, head, &bench)
-    guard pipelined.count <= Limits.pipelinedByteCountMax else {
-      let refusal = Refusal(
-        status: 400, error: "bad_request",
-        reason: "Too much was sent behind the request before its answer.")
-      return exchange.refuse(refusal, self.downstream, &bench)
-    }
     return Reception(exchange, head).decide(self.downstream, pipelined, &bench)
   }
 

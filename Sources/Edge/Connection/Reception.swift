@@ -1,8 +1,10 @@
 internal import Admission
+internal import Compression
 internal import Configuration
 internal import HTTP
 internal import Net
 internal import Transport
+internal import Tunnel
 internal import WebSocket
 
 /// A request whose head is complete: what is to become of it. Cheap checks come first, and those
@@ -22,11 +24,16 @@ struct Reception {
   ) -> Connection {
     do throws(Refusal) {
       if bench.isDraining { throw .draining(retryAfter: Limits.retryAfter) }
-      guard bench.commons.occupancy.maySpareTunnel else {
+      guard bench.commons.occupancy.maySpareTunnel, !bench.isNearBudget else {
         throw .overloaded(retryAfter: Limits.retryAfter)
       }
       guard let route = self.exchange.route else { throw .noRoute }
       let request = try self.parse()
+      guard pipelined.count <= Limits.pipelinedByteCountMax else {
+        throw Refusal(
+          status: 400, error: "bad_request",
+          reason: "Too much was sent behind the request before its answer.")
+      }
       // Before the credentials: guessing them is to cost the guesser something.
       if let refusal = self.exchange.enterQuotas(route, bench) { throw refusal }
       let found = examine(
@@ -66,13 +73,13 @@ struct PendingAdmission {
   func admitted(
     _ admitted: Admitted, _ downstream: consuming ByteStream, _ bench: inout Workbench
   ) -> Connection {
-    self.exchange.admitted(admitted)
+    self.exchange.admitted(admitted, now: bench.now)
     let head = self.forwarded(for: admitted, bench)
     do throws(UpgradeRequest.Rejection) {
       let upgrade = OutgoingUpgrade(
         exchange: self.exchange, route: self.route, request: try self.request(in: head),
         octets: head.serialized(), pipelined: self.pipelined,
-        markerSubprotocol: self.marker(in: head))
+        markerSubprotocol: self.marker(in: head), agreement: self.agreement())
       return Connecting.begin(upgrade, downstream, tried: [], fault: nil, &bench)
     } catch {
       let refusal = Refusal.upgrade(
@@ -82,12 +89,19 @@ struct PendingAdmission {
   }
 
   /// What is asked of the server: less than the client asked for where a token was cut from the list
-  /// of subprotocols.
+  /// of subprotocols, or where extensions are not the server's to choose.
   private func request(
     in forwarded: RequestHead
   ) throws(UpgradeRequest.Rejection) -> UpgradeRequest {
     let sources = self.route.rules.admission.credentials?.jwt?.sources ?? []
-    return sources.contains(.subprotocol) ? try UpgradeRequest.parse(forwarded) : self.request
+    let isCut = sources.contains(.subprotocol) || self.route.rules.tunnel.compression != .pass
+    return isCut ? try UpgradeRequest.parse(forwarded) : self.request
+  }
+
+  /// What the edge and the client compress with, where that is the edge's work.
+  private func agreement() -> DeflateAgreement? {
+    guard self.route.rules.tunnel.compression == .offload else { return nil }
+    return DeflateAgreement.negotiate(offers: self.request.extensions)
   }
 
   /// The head as the server gets it: without tokens, with what the edge vouches for.
@@ -106,7 +120,10 @@ struct PendingAdmission {
       identityFieldNames: credentials?.identityFieldNames ?? [],
       setFields: rules.headers.set, removeFields: rules.headers.remove,
       stripPrefix: rules.stripPrefix, setPrefix: rules.setPrefix, host: rules.headers.host)
-    return forwarding.upgradeRequest(from: clean)
+    var head = forwarding.upgradeRequest(from: clean)
+    // Who is offered no extension accepts none: the server speaks plainly.
+    if rules.tunnel.compression != .pass { head.fields.remove("Sec-WebSocket-Extensions") }
+    return head
   }
 
   /// `bearer`, where the client offered it as the marker of a token that is cut from the list: it is
@@ -130,4 +147,6 @@ struct OutgoingUpgrade {
   /// What the client sent behind its head: the first octets of the tunnel.
   let pipelined: [UInt8]
   let markerSubprotocol: String?
+  /// What the edge and the client compress with; `nil` where that is left to client and server.
+  let agreement: DeflateAgreement?
 }

@@ -4,74 +4,92 @@ internal import Telemetry
 internal import Transport
 internal import Tunnel
 internal import Upstream
+internal import WebSocket
 
 /// Octets go both ways between the client and a server. What is to be done is the ``Tunnel``'s to
 /// say; this does it. The hot path of the whole program: nothing in here allocates for a message.
+///
+///     event ─▶ flush ─▶ pump ─▶ receive ─▶ judge ─▶ pass ─▶ settle (frames of our own, ends, timer)
+///                         └───▶ splice ──────────────▲
 struct Tunneling: ~Copyable {
-  private var downstream: ByteStream
-  private var upstream: ByteStream
-  private var tunnel = Tunnel()
+  /// The client's, and the server's.
+  var streams: OwnedPair<ByteStream>
+  var tunnel: Tunnel
+  /// Octets that were received and wait: the beginning of a header, or what came too fast.
+  var held = Pair<[UInt8]>(both: [])
+  /// Whether what is held can be judged without more.
+  var isHeldReady = Pair(both: false)
+  /// Where the edge compresses for the client.
+  var offload: Owned<Offload>?
+  /// Whether large payloads go from socket to socket.
+  let splices: Bool
+  let meter: TrafficMeter
   private let exchange: Exchange
   private let endpoint: Endpoint
   private let token: Token
   private let upstreamRegistration: UInt8
-  /// When octets last came from either side.
-  private var lastActivity = Deadline(nanoseconds: 0)
-  /// What the peers had still to take at the last deadline.
-  private var untakenByteCount = Int.max
-  /// Who ended the tunnel first, and how.
-  private var cause: Cause?
-
-  private struct Cause {
-    let closer: AccessRecord.Closer
-    let reason: String
-  }
+  /// When the timer fires, and whether it has to be looked at again.
+  private var armedAt = Deadline.never
+  var needsArming = true
+  /// The kernel's or OpenSSL's words about a side that broke.
+  private var faultReason: String?
 
   init(
     _ downstream: consuming ByteStream, _ server: consuming UpstreamAttempt,
-    _ upgrade: OutgoingUpgrade
+    _ upgrade: OutgoingUpgrade, _ settled: TunnelUpgrade, _ bench: borrowing Workbench
   ) {
-    self.downstream = downstream
     self.exchange = upgrade.exchange
     self.endpoint = server.endpoint
     self.token = upgrade.exchange.arrival.token
     self.upstreamRegistration = server.token.registration
-    self.upstream = server.intoStream()
+    self.tunnel = Tunnel(upgrade.route.terms, settled, now: bench.now)
+    self.meter = bench.meters[upgrade.route.index]
+    self.offload = upgrade.agreement.map { Owned(Offload($0, upgrade.route.terms.rules)) }
+    let upstream = server.intoStream()
+    self.splices = downstream.isPlain && upstream.isPlain && upgrade.agreement == nil
+    self.streams = OwnedPair(downstream, upstream)
   }
 
   /// - Parameters:
   ///   - answer: the client's 101. What the server sent behind its own stands in the scratch.
   ///   - pipelined: what the client sent behind its request.
-  consuming func begin(
-    _ answer: [UInt8], _ pipelined: [UInt8], _ bench: inout Workbench
+  static func begin(
+    _ tunneling: consuming Tunneling, _ answer: [UInt8], _ pipelined: [UInt8],
+    _ bench: inout Workbench
   ) -> Connection {
-    self.lastActivity = bench.now
-    bench.arm(self.token, after: self.silenceMax)
-    if let fault = self.downstream.send(answer, &bench.scratch) {
+    var phase = Owned(tunneling)
+    let goesOn = phase.value.begin(answer, pipelined, &bench)
+    return goesOn ? .tunneling(phase) : phase.take().close(&bench)
+  }
+
+  private mutating func begin(
+    _ answer: [UInt8], _ pipelined: [UInt8], _ bench: inout Workbench
+  ) -> Bool {
+    // The deadline of the phase before: the tunnel's own is set below.
+    bench.wheel.disarm(Int(self.token.slot))
+    if bench.isDraining { self.tunnel.drains(at: bench.drainsUntil) }
+    if let fault = self[.downstream].send(answer, &bench.scratch) {
       self.failed(.downstream, fault, &bench)
     }
     self.forward(from: .upstream, &bench)
-    _ = self.tunnel.queued(self.downstream.queuedByteCount, towards: .downstream)
-    if !pipelined.isEmpty,
-      self.tunnel.received(pipelined.count, from: .downstream) == .forward
-    {
-      if let fault = self.upstream.send(pipelined, &bench.scratch) {
-        self.failed(.upstream, fault, &bench)
-      }
-      _ = self.tunnel.queued(self.upstream.queuedByteCount, towards: .upstream)
+    if !pipelined.isEmpty {
+      bench.scratch.inbound.clear()
+      bench.scratch.inbound.append(pipelined.span)
+      self.forward(from: .downstream, &bench)
     }
     self.pump(from: .upstream, &bench)
     self.pump(from: .downstream, &bench)
     return self.settle(&bench)
   }
 
-  consuming func handle(_ event: Event, _ bench: inout Workbench) -> Connection {
+  /// One of the sockets is ready. Whether the tunnel goes on; if not, ``close(_:)`` must follow.
+  mutating func handle(_ event: Event, _ bench: inout Workbench) -> Bool {
     let side: Side
     switch event.token.registration {
     case 0: side = .downstream
     case self.upstreamRegistration: side = .upstream
     // Of an attempt that was given up before the tunnel began.
-    default: return .tunneling(self)
+    default: return true
     }
     self[side].note(event.readiness)
     if event.readiness.contains(.writable), self[side].queuedByteCount > 0 {
@@ -81,161 +99,186 @@ struct Tunneling: ~Copyable {
     return self.settle(&bench)
   }
 
-  consuming func deadlinePassed(_ bench: inout Workbench) -> Connection {
-    // A peer that takes octets is as alive as one that sends some.
-    let untaken = self.downstream.untakenByteCount() + self.upstream.untakenByteCount()
-    if untaken > 0, untaken < self.untakenByteCount { self.lastActivity = bench.now }
-    self.untakenByteCount = untaken
-    let end = self.lastActivity.advanced(by: self.silenceMax)
-    guard end <= bench.now else {
-      bench.wheel.arm(Int(self.token.slot), at: end)
-      return .tunneling(self)
-    }
-    return self.tunnel.survivor == nil ? self.end("idle_timeout", &bench) : self.close(&bench)
-  }
-
-  consuming func cut(_ bench: inout Workbench) -> Connection { self.end("shutdown", &bench) }
-}
-
-// MARK: - Octets
-
-extension Tunneling {
-  /// How long both sides may neither send nor take anything.
-  private var silenceMax: Duration {
-    let configured = self.exchange.route?.rules.idleTimeout ?? .seconds(600)
-    return self.tunnel.hasAnyEnded ? min(configured, Limits.halfClosedTimeout) : configured
-  }
-
-  /// The stream to one side, in place.
-  private subscript(side: Side) -> ByteStream {
-    _read {
-      switch side {
-      case .downstream: yield self.downstream
-      case .upstream: yield self.upstream
-      }
-    }
-    _modify {
-      switch side {
-      case .downstream: yield &self.downstream
-      case .upstream: yield &self.upstream
+  /// The timer has fired. Whether the tunnel goes on.
+  mutating func deadlinePassed(_ bench: inout Workbench) -> Bool {
+    self.armedAt = .never
+    self.needsArming = true
+    self.noteUntaken(bench)
+    while true {
+      switch self.tunnel.deadlinePassed(now: bench.now) {
+      case .nothing: return self.settle(&bench)
+      case .ping(let side): self.insertFrames(towards: side, &bench)
+      case .ending:
+        self.insertFrames(towards: .downstream, &bench)
+        self.insertFrames(towards: .upstream, &bench)
+      case .resume(let side): self.pump(from: side, &bench)
+      case .cut: return false
       }
     }
   }
 
-  /// Carries octets from one side to the other for as long as there are some, the other side has
-  /// room, and the turn lasts.
-  private mutating func pump(from side: Side, _ bench: inout Workbench) {
-    var receives = 0
-    while self[side].isReadable, self.tunnel.mayRead(side) {
-      guard receives < Limits.receivesPerTurnMax else { return self.waitForTurn(side, &bench) }
-      receives &+= 1
-      bench.scratch.inbound.clear()
-      switch self[side].receive(&bench.scratch) {
-      case .octets: self.forward(from: side, &bench)
-      case .nothing: continue
-      case .ended:
-        self.forward(from: side, &bench)
-        self.ended(side, &bench)
-      case .failed(let fault):
-        // What was opened before the fault is good.
-        self.forward(from: side, &bench)
-        self.failed(side, fault, &bench)
-      }
-    }
+  /// The process begins to stop, and this tunnel's turn is at `deadline`.
+  mutating func drain(at deadline: Deadline, _ bench: inout Workbench) {
+    self.tunnel.drains(at: deadline)
+    self.arm(&bench)
   }
 
-  /// Goes to the end of the worker's line, once.
-  private mutating func waitForTurn(_ side: Side, _ bench: inout Workbench) {
-    guard !self[side].waitsForTurn else { return }
-    self[side].waitsForTurn = true
-    let registration = side == .downstream ? 0 : self.upstreamRegistration
-    bench.unfinished.append(self.token.registered(as: registration))
+  /// The grace is over. ``close(_:)`` must follow.
+  mutating func cut(_ bench: inout Workbench) {
+    self.tunnel.close(.shutdown, now: bench.now)
+    _ = self.settle(&bench)
   }
 
-  /// Sends what stands in the scratch to the other side, from where it is.
-  private mutating func forward(from side: Side, _ bench: inout Workbench) {
-    guard !bench.scratch.inbound.isEmpty else { return }
-    self.lastActivity = bench.now
-    switch self.tunnel.received(bench.scratch.inbound.count, from: side) {
-    case .drop: bench.scratch.inbound.clear()
-    case .forward:
-      if let fault = self[side.other].sendInbound(&bench.scratch) {
-        return self.failed(side.other, fault, &bench)
-      }
-      _ = self.tunnel.queued(self[side.other].queuedByteCount, towards: side.other)
-    }
+  /// Since when the slower peer has taken nothing of what waits for it.
+  var stalledSince: Deadline? {
+    [self.tunnel.stalledSince(.downstream), self.tunnel.stalledSince(.upstream)]
+      .compactMap(\.self).min()
   }
 
-  /// A slow peer takes octets again.
-  private mutating func flush(towards side: Side, _ bench: inout Workbench) {
-    let before = self[side].queuedByteCount
-    if let fault = self[side].flush(&bench.scratch) { return self.failed(side, fault, &bench) }
-    let count = self[side].queuedByteCount
-    if count < before { self.lastActivity = bench.now }
-    if case .resume(let source) = self.tunnel.queued(count, towards: side) {
-      self.pump(from: source, &bench)
-    }
+  /// Gives back what waits for the slower peer, which is cut off. Whether the tunnel goes on.
+  mutating func shed(_ bench: inout Workbench) -> Bool {
+    let clientSince = self.tunnel.stalledSince(.downstream) ?? .never
+    let serverSince = self.tunnel.stalledSince(.upstream) ?? .never
+    let side = clientSince <= serverSince ? Side.downstream : .upstream
+    self.tunnel.close(.shed(side), now: bench.now)
+    self[side].discardQueue(&bench.scratch)
+    self[side].resetOnClose()
+    self.tunnel.failed(side, now: bench.now)
+    return self.settle(&bench)
   }
 }
 
 // MARK: - Ends
 
 extension Tunneling {
-  private mutating func ended(_ side: Side, _ bench: inout Workbench) {
-    self.note(Cause(closer: side.closer, reason: "closed"))
-    self.perform(self.tunnel.ended(side), &bench)
-    bench.arm(self.token, after: self.silenceMax)
+  mutating func ended(_ side: Side, _ bench: inout Workbench) {
+    self.held[side] = []
+    self.tunnel.ended(side, now: bench.now)
   }
 
-  private mutating func failed(_ side: Side, _ fault: StreamFault, _ bench: inout Workbench) {
-    self.note(Cause(closer: side.closer, reason: fault.reason))
+  mutating func failed(_ side: Side, _ fault: StreamFault, _ bench: inout Workbench) {
+    if self.faultReason == nil { self.faultReason = fault.reason }
     self[side].discardQueue(&bench.scratch)
-    self.perform(self.tunnel.failed(side), &bench)
-    bench.arm(self.token, after: self.silenceMax)
+    self.tunnel.failed(side, now: bench.now)
   }
 
-  private mutating func perform(_ action: Tunnel.OnEnd, _ bench: inout Workbench) {
-    guard case .end(let side) = action else { return }
-    if let fault = self[side].end(&bench.scratch) { self.failed(side, fault, &bench) }
+  /// Puts in what the edge itself has to say, ends what has to end, and sets the timer. Whether the
+  /// tunnel goes on: it is over when both directions have ended and nothing is left to send.
+  private mutating func settle(_ bench: inout Workbench) -> Bool {
+    if self.tunnel.isEnding { self.settleEnd(&bench) }
+    let (down, up) = (Side.downstream, Side.upstream)
+    if self.tunnel.hasFrames(towards: down) { self.insertFrames(towards: down, &bench) }
+    if self.tunnel.hasFrames(towards: up) { self.insertFrames(towards: up, &bench) }
+    if self.needsArming { self.arm(&bench) }
+    return !self.tunnel.isOver || self[.downstream].queuedByteCount > 0
+      || self[.upstream].queuedByteCount > 0
   }
 
-  private mutating func note(_ cause: Cause) {
-    if self.cause == nil { self.cause = cause }
+  /// Looks at how much waits for slow peers, the kernel's part included.
+  private mutating func noteUntaken(_ bench: borrowing Workbench) {
+    for side in [Side.downstream, .upstream] where self[side].queuedByteCount > 0 {
+      self.tunnel.untaken(self[side].untakenByteCount(), towards: side, now: bench.now)
+    }
   }
 
-  /// Goes on, or closes when both directions have ended and nothing is left to send.
-  private consuming func settle(_ bench: inout Workbench) -> Connection {
-    // It may have been paused for the side that broke, and no event would tell of its octets.
-    if let survivor = self.tunnel.survivor { self.pump(from: survivor, &bench) }
-    guard self.tunnel.isOver, self.downstream.queuedByteCount == 0,
-      self.upstream.queuedByteCount == 0
-    else { return .tunneling(self) }
-    return self.close(&bench)
+  private mutating func settleEnd(_ bench: inout Workbench) {
+    self.needsArming = true
+    self.noteUntaken(bench)
+    // A side may have been paused for one that is gone, and no event would tell of its octets.
+    self.pump(from: .downstream, &bench)
+    self.pump(from: .upstream, &bench)
+    for side in [Side.downstream, .upstream] {
+      self.insertFrames(towards: side, &bench)
+      guard self.tunnel.mayEnd(side), !self.isUnderWay(towards: side) else { continue }
+      // A socket that is about to be closed need not be told of its end.
+      if self.tunnel.isOver, self[side].isPlain { continue }
+      if let fault = self[side].end(&bench.scratch) { self.failed(side, fault, &bench) }
+    }
   }
 
-  /// The edge ends the tunnel.
-  private consuming func end(_ reason: String, _ bench: inout Workbench) -> Connection {
-    self.note(Cause(closer: .edge, reason: reason))
-    _ = self.downstream.end(&bench.scratch)
-    _ = self.upstream.end(&bench.scratch)
-    return self.close(&bench)
+  /// Sends the edge's own frames, where they may stand.
+  mutating func insertFrames(towards side: Side, _ bench: inout Workbench) {
+    guard !self.isUnderWay(towards: side) else { return }
+    while let frame = self.tunnel.takeFrame(towards: side, now: bench.now) {
+      self.needsArming = true
+      let octets = frame.octets(pingTag: self.tunnel.pingTag, towards: side)
+      if let fault = self[side].send(octets, &bench.scratch) {
+        return self.failed(side, fault, &bench)
+      }
+      self.queued(towards: side, &bench)
+    }
   }
 
-  private consuming func close(_ bench: inout Workbench) -> Connection {
-    self.exchange.finish(
-      .init(
-        kind: .tunnel, status: 101, closer: self.cause?.closer ?? .edge,
-        reason: self.cause?.reason ?? "closed", tls: self.downstream.tlsVersion,
-        inboundByteCount: self.tunnel.octetCount(from: .downstream),
-        outboundByteCount: self.tunnel.octetCount(from: .upstream)), bench)
+  /// Whether octets for this side are where nothing can be put behind them.
+  private func isUnderWay(towards side: Side) -> Bool {
+    let isReframing = self.isReframing(from: side.other)
+    return isReframing || self[side].pipedByteCount > 0
+  }
+
+  /// Sets the timer, where something is due before it fires.
+  private mutating func arm(_ bench: inout Workbench) {
+    self.needsArming = false
+    let next = self.tunnel.nextDeadline
+    guard next < self.armedAt else { return }
+    self.armedAt = next
+    bench.wheel.arm(Int(self.token.slot), at: next)
+  }
+
+  /// Writes the record and lets both sockets go.
+  consuming func close(_ bench: inout Workbench) -> Connection {
+    self.record(bench)
     self.endpoint.end()
     bench.commons.occupancy.upstreamEnded()
-    self.upstream.close(&bench.scratch)
-    self.downstream.close(&bench.scratch)
+    self.streams.takeEach { (stream: consuming ByteStream) in stream.close(&bench.scratch) }
     return bench.closeConnection()
+  }
+
+  private borrowing func record(_ bench: borrowing Workbench) {
+    let cause = self.tunnel.cause ?? .shutdown
+    let faultReason = self.faultReason
+    self.meter.ended(cause.reason)
+    let frames = AccessRecord.Frames(
+      inboundMessageCount: self.tunnel.messageCount(from: .downstream),
+      outboundMessageCount: self.tunnel.messageCount(from: .upstream),
+      closeCode: self.tunnel.closeCode.rawValue, detail: cause.detail ?? faultReason)
+    self.exchange.finish(
+      .init(
+        kind: .tunnel, status: 101, closer: cause.closer.map(\.closer) ?? .edge,
+        reason: cause.reason, tls: self[.downstream].tlsVersion,
+        inboundByteCount: self.tunnel.octetCount(from: .downstream),
+        outboundByteCount: self.tunnel.octetCount(from: .upstream), frames: frames), bench)
+  }
+
+  /// Goes to the end of the worker's line, once.
+  mutating func waitForTurn(_ side: Side, _ bench: inout Workbench) {
+    guard !self[side].waitsForTurn else { return }
+    self[side].waitsForTurn = true
+    let registration = side == .downstream ? 0 : self.upstreamRegistration
+    bench.unfinished.append(self.token.registered(as: registration))
   }
 }
 
 extension Side {
   fileprivate var closer: AccessRecord.Closer { self == .downstream ? .downstream : .upstream }
+}
+
+extension Tunnel.OwnFrame {
+  /// The frame as it goes to one side: a server gets it masked (RFC 6455 §5.3).
+  fileprivate func octets(pingTag: UInt64, towards side: Side) -> [UInt8] {
+    let maskKey = side == .upstream ? UInt32.random(in: .min ... .max) : nil
+    var octets: [UInt8] = []
+    switch self {
+    case .close(let payload): payload.writeFrame(into: &octets, maskKey: maskKey)
+    case .ping:
+      let count = FrameCursor.pingTagByteCount
+      FrameHeader(opcode: .ping, payloadByteCount: UInt64(count), maskKey: maskKey)
+        .write(into: &octets)
+      let key = UInt64(maskKey ?? 0)
+      let payload = pingTag ^ (key << 32 | key)
+      for place in 1...count {
+        octets.append(UInt8(truncatingIfNeeded: payload >> UInt64(8 * (count - place))))
+      }
+    }
+    return octets
+  }
 }

@@ -1,8 +1,10 @@
 internal import Admission
+internal import Compression
 internal import HTTP
 internal import Net
 internal import Telemetry
 internal import Transport
+internal import Tunnel
 internal import WebSocket
 
 /// The request is with a server, whose answer is awaited and checked before the client sees it.
@@ -78,16 +80,25 @@ struct Upgrading: ~Copyable {
     guard head.status == 101 else {
       return Responding.begin(head, self.downstream, self.server, self.upgrade, &bench)
     }
+    let response: UpgradeResponse
     do throws(UpgradeFault) {
-      _ = try UpgradeResponse.verify(head, answering: self.upgrade.request)
+      response = try UpgradeResponse.verify(head, answering: self.upgrade.request)
     } catch {
       return self.malformed(error.reason, &bench)
     }
     var answer = responseHead101(
       from: head, fallbackSubprotocol: self.upgrade.markerSubprotocol)
     answer.fields.set("X-Request-Id", self.upgrade.exchange.requestID)
-    let tunneling = Tunneling(self.downstream, self.server, self.upgrade)
-    return tunneling.begin(answer.serialized(), self.upgrade.pipelined, &bench)
+    if let agreement = self.upgrade.agreement {
+      answer.fields.append(
+        name: "Sec-WebSocket-Extensions", value: agreement.response.description)
+    }
+    let terms = TunnelUpgrade(
+      usesDeflate: response.usesDeflate, isOffloaded: self.upgrade.agreement != nil,
+      pingTag: bench.chance.next(), expiresAt: self.upgrade.exchange.expiresAt)
+    return Tunneling.begin(
+      Tunneling(self.downstream, self.server, self.upgrade, terms, bench), answer.serialized(),
+      self.upgrade.pipelined, &bench)
   }
 
   consuming func deadlinePassed(_ bench: inout Workbench) -> Connection {

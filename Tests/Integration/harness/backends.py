@@ -89,6 +89,7 @@ class ScriptedBackend:
                 sock, _ = self.socket.accept()
                 self.accepted += 1
                 wire = Wire(sock)
+                wire.is_client = False
                 self.wires.append(wire)
                 threading.Thread(target=self.run, args=(wire,), daemon=True).start()
 

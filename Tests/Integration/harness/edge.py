@@ -54,6 +54,7 @@ class Edge:
         if descriptors:
             self.command = ["prlimit", f"--nofile={descriptors}:{descriptors}", *self.command]
         self.awaits_ready = awaits_ready
+        self.environment = None
         self.lines = []
         self.log = []
         self.changed = threading.Condition()
@@ -62,7 +63,7 @@ class Edge:
     def __enter__(self):
         self.process = subprocess.Popen(
             self.command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE, text=True, errors="replace",
+            stderr=subprocess.PIPE, text=True, errors="replace", env=self.environment,
         )
         self.reader = threading.Thread(target=self.read_log, daemon=True)
         self.reader.start()
@@ -160,8 +161,19 @@ class Edge:
     @property
     def resident(self):
         """Resident memory in octets."""
+        return self.memory("VmRSS")
+
+    @property
+    def peak_resident(self):
+        """The most that it has been since `forget_peak()`."""
+        return self.memory("VmHWM")
+
+    def forget_peak(self):
+        Path(f"/proc/{self.process.pid}/clear_refs").write_text("5")
+
+    def memory(self, key):
         for line in Path(f"/proc/{self.process.pid}/status").read_text().splitlines():
-            if line.startswith("VmRSS:"):
+            if line.startswith(f"{key}:"):
                 return int(line.split()[1]) * 1024
         raise AssertionError("the process has no resident memory: it has ended")
 

@@ -8,6 +8,7 @@ import socket
 import ssl
 import struct
 from contextlib import suppress
+from typing import NamedTuple
 
 TIMEOUT = 10.0
 KEY = "dGhlIHNhbXBsZSBub25jZQ=="
@@ -38,21 +39,64 @@ def upgrade_head(
     return ("\r\n".join(lines) + "\r\n\r\n").encode("latin-1")
 
 
+def header(opcode, count, *, final=True, key=None, reserved=0, form=None):
+    """The octets before a payload of `count` octets (RFC 6455 §5.2).
+
+    `key` masks. `reserved` are the reserved bits: 4 is RSV1. `form` is how many octets the length
+    takes beside the first, 0, 2 or 8; without it the fewest.
+    """
+    if form is None:
+        form = 0 if count < 126 else 2 if count < 1 << 16 else 8
+    first = (0x80 if final else 0) | reserved << 4 | opcode
+    mask_bit = 0x80 if key else 0
+    match form:
+        case 0:
+            octets = struct.pack("!BB", first, mask_bit | count)
+        case 2:
+            octets = struct.pack("!BBH", first, mask_bit | 126, count)
+        case 8:
+            octets = struct.pack("!BBQ", first, mask_bit | 127, count)
+    return octets + (key or b"")
+
+
 def frame(opcode, payload=b"", *, final=True, masked=False, rsv1=False):
     """One WebSocket frame (RFC 6455 §5.2)."""
-    octets = bytearray([(0x80 if final else 0) | (0x40 if rsv1 else 0) | opcode])
-    mask_bit = 0x80 if masked else 0
-    if len(payload) < 126:
-        octets.append(mask_bit | len(payload))
-    elif len(payload) < 1 << 16:
-        octets += struct.pack("!BH", mask_bit | 126, len(payload))
-    else:
-        octets += struct.pack("!BQ", mask_bit | 127, len(payload))
-    if masked:
-        key = os.urandom(4)
-        octets += key
-        payload = xor(payload, key)
-    return bytes(octets) + payload
+    key = os.urandom(4) if masked else None
+    octets = header(opcode, len(payload), final=final, key=key, reserved=4 if rsv1 else 0)
+    return octets + (xor(payload, key) if key else payload)
+
+
+def frame_of(total, opcode=BINARY, *, masked=False):
+    """A frame of `total` octets, header included, whose payload is zeros."""
+    for size in (2, 4, 10):
+        count = total - size - (4 if masked else 0)
+        if count >= 0 and len(header(opcode, count)) == size:
+            return frame(opcode, bytes(count), masked=masked)
+    raise ValueError(f"no frame has {total} octets")
+
+
+def close_payload(code=None, reason=""):
+    """What a close frame carries (§5.5.1); nothing without a code."""
+    return b"" if code is None else struct.pack("!H", code) + reason.encode()
+
+
+class Frame(NamedTuple):
+    """A frame that was read, its payload unmasked."""
+
+    opcode: int
+    payload: bytes
+    final: bool = True
+    rsv1: bool = False
+
+    @property
+    def code(self):
+        """The code of a close frame; None where it has none."""
+        assert self.opcode == CLOSE, self
+        return struct.unpack("!H", self.payload[:2])[0] if self.payload else None
+
+    @property
+    def reason(self):
+        return self.payload[2:].decode()
 
 
 def xor(payload, key):
@@ -108,6 +152,9 @@ class Response(Head):
 
 class Wire:
     """A connected socket with a receive buffer. Every wait ends after TIMEOUT seconds."""
+
+    # Whether its frames are masked: a client's are, and those that it gets are not (§5.1).
+    is_client = True
 
     def __init__(self, sock):
         self.socket = sock
@@ -184,16 +231,76 @@ class Wire:
             body += self.read_exactly(count)
             assert self.read_exactly(2) == b"\r\n"
 
-    def read_frame(self):
-        """One frame as (opcode, payload, final), unmasked."""
+    def read_whole_frame(self):
+        """One frame as a `Frame`; its mask must be as it has to be for this side."""
         first, second = self.read_exactly(2)
         count = second & 0x7F
         if count == 126:
             (count,) = struct.unpack("!H", self.read_exactly(2))
         elif count == 127:
             (count,) = struct.unpack("!Q", self.read_exactly(8))
-        key = self.read_exactly(4) if second & 0x80 else b"\0\0\0\0"
-        return first & 0x0F, xor(self.read_exactly(count), key), bool(first & 0x80)
+        is_masked = bool(second & 0x80)
+        assert is_masked != self.is_client, f"is masked: {is_masked}, opcode {first & 0x0F}"
+        assert not first & 0x30, f"the reserved bits of {first:#x}"
+        key = self.read_exactly(4) if is_masked else b"\0\0\0\0"
+        payload = self.read_exactly(count)
+        payload = xor(payload, key) if is_masked else payload
+        return Frame(first & 0x0F, payload, bool(first & 0x80), bool(first & 0x40))
+
+    def read_frame(self):
+        """One frame as (opcode, payload, final)."""
+        return tuple(self.read_whole_frame()[:3])
+
+    def read_message(self):
+        """The next message as (opcode, payload), fragments joined; control frames are skipped."""
+        opcode, parts = None, []
+        while True:
+            each = self.read_whole_frame()
+            if each.opcode >= CLOSE:
+                assert each.opcode != CLOSE, f"closed: {each.payload!r}"
+                continue
+            opcode = opcode or each.opcode
+            parts.append(each.payload)
+            if each.final:
+                return opcode, b"".join(parts)
+
+    def read_close(self):
+        """The close frame, which must be what comes next."""
+        each = self.read_whole_frame()
+        assert each.opcode == CLOSE, f"instead of a close frame: {each}"
+        return each
+
+    def read_frames_to_close(self):
+        """The frames that come before a close frame, and that."""
+        frames = []
+        while True:
+            each = self.read_whole_frame()
+            if each.opcode == CLOSE:
+                return frames, each
+            frames.append(each)
+
+    def finish(self):
+        """Reads to the end, answering a close frame; its code, or None where none came."""
+        code = None
+        with suppress(EOFError, ConnectionError, ssl.SSLEOFError):
+            _, close = self.read_frames_to_close()
+            code = close.code
+            self.answer_close(close)
+            self.read_to_end()
+        return code
+
+    def answer_close(self, close):
+        """Says the same. A server then ends the connection (RFC 6455 §7.1.1)."""
+        self.send_frame(CLOSE, close.payload)
+        if not self.is_client:
+            self.shutdown_write()
+
+    def send_frame(self, opcode, payload=b"", **parts):
+        """Sends a frame, masked where this side has to mask."""
+        self.send(frame(opcode, payload, masked=self.is_client, **parts))
+
+    def send_close(self, code=None, reason=""):
+        self.send_frame(CLOSE, close_payload(code, reason))
 
     def shutdown_write(self):
         self.socket.shutdown(socket.SHUT_WR)
@@ -215,6 +322,26 @@ class Wire:
         """Whether a frame comes back through the tunnel."""
         self.send(frame(BINARY, payload, masked=True))
         return self.read_frame()[:2] == (BINARY, payload)
+
+    def is_open(self):
+        """Whether a frame comes back through the tunnel, and no close frame instead."""
+        self.send(frame(BINARY, b"still there", masked=True))
+        return self.read_frame()[0] == BINARY
+
+    @property
+    def is_taken(self):
+        """Whether the other end's process has taken everything that was sent (TCP, IPv4)."""
+        own, other = (
+            f":{end[1]:04X} " for end in (self.socket.getsockname(), self.socket.getpeername())
+        )
+        with open("/proc/net/tcp") as table:
+            for line in table:
+                if own not in line or other not in line:
+                    continue
+                sends, waits = (int(count, 16) for count in line.split()[4].split(":"))
+                if sends if line.index(own) < line.index(other) else waits:
+                    return False
+        return True
 
 
 def connect(address, *, tls=None, server_name="localhost", receive_buffer=None):
