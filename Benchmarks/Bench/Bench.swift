@@ -11,5 +11,7 @@ struct Bench: ParsableCommand {
         bench backend --listen 127.0.0.1:9000 &
         bench load --to ws://127.0.0.1:9000/ --work echo --connections 64 --size 32 --time 2
       """,
-    subcommands: [LoadCommand.self, BackendCommand.self, RelayCommand.self])
+    subcommands: [
+      LoadCommand.self, BackendCommand.self, RelayCommand.self, TimersCommand.self,
+    ])
 }
