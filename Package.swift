@@ -46,7 +46,7 @@ let package = Package(
     .target(name: "CLinux", linkerSettings: [.linkedLibrary("resolv")]),
 
     library("Net", ["CLinux"]),
-    library("TLS", ["COpenSSL", "Net"]),
+    library("TLS", ["COpenSSL", "CLinux", "Net"]),
     library("HTTP", ["Net"]),
     library("WebSocket", ["HTTP", crypto]),
     library("Transport", ["Net", "TLS"]),

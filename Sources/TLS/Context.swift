@@ -9,6 +9,7 @@ internal import COpenSSL
 
   /// - Throws: where OpenSSL has no memory or is misconfigured.
   init(_ method: OpaquePointer?) throws(ContextError) {
+    _ = RecordMemory.isPooled
     ErrorQueue.clear()
     guard let pointer = unsafe SSL_CTX_new(method) else {
       throw ContextError(.context, "OpenSSL gives no context: \(ErrorQueue.takeReason())")

@@ -13,6 +13,7 @@ internal import Net
 
   /// - Throws: where OpenSSL has no memory.
   public init() throws(ContextError) {
+    _ = RecordMemory.isPooled
     guard let method = unsafe BIOMethod.shared.pointer, let bio = unsafe BIO_new(method) else {
       throw ContextError(.context, "OpenSSL gives no BIO: \(ErrorQueue.takeReason())")
     }

@@ -22,6 +22,7 @@
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/uio.h>
 #include <sys/un.h>
 #include <time.h>
@@ -48,21 +49,35 @@ static inline int sluice_untaken_count(int number) {
   int count = 0;
   return ioctl(number, TIOCOUTQ, &count) == 0 ? count : -1;
 }
+
+// The calls that every message makes go past the C library, whose functions are points at which a
+// thread may be cancelled and pay for it twice each; no thread is ever cancelled here.
+static inline ssize_t sluice_receive(int number, void *octets, size_t count) {
+  return syscall(SYS_recvfrom, number, octets, count, 0, 0, 0);
+}
+// What would be received, without taking it.
+static inline ssize_t sluice_peek(int number, void *octets, size_t count) {
+  return syscall(SYS_recvfrom, number, octets, count, MSG_PEEK, 0, 0);
+}
 // MSG_NOSIGNAL: a reset is a value, not SIGPIPE.
-static inline int sluice_send_flags(bool has_more) {
-  return MSG_NOSIGNAL | (has_more ? MSG_MORE : 0);
+static inline ssize_t sluice_send(int number, const void *octets, size_t count, bool has_more) {
+  int flags = MSG_NOSIGNAL | (has_more ? MSG_MORE : 0);
+  return syscall(SYS_sendto, number, octets, count, flags, 0, 0);
+}
+static inline int sluice_epoll_wait(
+    int number, struct epoll_event *events, int count, int milliseconds) {
+  return (int)syscall(SYS_epoll_pwait, number, events, count, milliseconds, 0, 0);
 }
 
-// pipe2(2), splice(2), F_SETPIPE_SZ are declared only under _GNU_SOURCE.
+// pipe2(2) and F_SETPIPE_SZ are declared only under _GNU_SOURCE.
 extern int pipe2(int[2], int);
-extern ssize_t splice(int, off_t *, int, off_t *, size_t, unsigned);
 static inline int sluice_pipe(int *numbers) { return pipe2(numbers, O_CLOEXEC | O_NONBLOCK); }
 static inline int sluice_set_pipe_capacity(int number, int capacity) {
   return fcntl(number, 1031 /* F_SETPIPE_SZ */, capacity);
 }
 // SPLICE_F_MOVE | SPLICE_F_NONBLOCK
 static inline ssize_t sluice_splice(int from, int to, size_t count) {
-  return splice(from, 0, to, 0, count, 3);
+  return syscall(SYS_splice, from, 0, to, 0, count, 3);
 }
 static inline int sluice_epoll_create(void) { return epoll_create1(EPOLL_CLOEXEC); }
 static inline int sluice_eventfd(void) { return eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC); }
@@ -74,6 +89,12 @@ static inline int sluice_setrlimit_nofile(rlim_t soft, rlim_t hard) {
 static inline int sluice_getrlimit_nofile(struct rlimit *limit) {
   return getrlimit(RLIMIT_NOFILE, limit);
 }
+// Memory for OpenSSL (CRYPTO_set_mem_functions(3)). Buffers of the size of a record are kept by the
+// thread that gives them back, a few at most; a thread that ends loses them.
+void *sluice_pool_allocate(size_t count, const char *file, int line);
+void *sluice_pool_reallocate(void *place, size_t count, const char *file, int line);
+void sluice_pool_free(void *place, const char *file, int line);
+
 // Processors that this process may run on (sched_getaffinity(2)).
 int sluice_cpu_count(void);
 
