@@ -32,7 +32,7 @@ struct Worker: ~Copyable {
   /// Serves until it was told to drain and its last connection has ended.
   mutating func run() {
     while !self.isDone {
-      let count = self.bench.loop.wait(timeout: self.timeout())
+      let count = self.bench.loop.wait(until: self.nextWake(), now: .now())
       self.bench.now = .now()
       for index in 0..<count { self.dispatch(self.bench.loop[index]) }
       self.resumeUnfinished()
@@ -43,13 +43,13 @@ struct Worker: ~Copyable {
 
   private var isDone: Bool { self.bench.isDraining && self.connections.count == 0 }
 
-  /// How long the loop may sleep.
-  private func timeout() -> Duration? {
-    if !self.bench.unfinished.isEmpty { return .zero }
+  /// Until when the loop may sleep.
+  private func nextWake() -> Deadline {
+    if !self.bench.unfinished.isEmpty { return Deadline(nanoseconds: 0) }
     var next = self.bench.wheel.nextWake() ?? .never
     if let resume = self.acceptsAgainAt { next = min(next, resume) }
     if let cut = self.cutAt { next = min(next, cut) }
-    return next == .never ? nil : next.duration(since: .now())
+    return next
   }
 
   private mutating func dispatch(_ event: Event) {
@@ -156,8 +156,8 @@ extension Worker {
       return nil
     }
     return arrival.listener.tls == nil
-      ? .readingHead(ReadingHead(downstream, arrival, &self.bench))
-      : .handshaking(Handshaking(downstream, arrival))
+      ? .readingHead(Owned(ReadingHead(downstream, arrival, &self.bench)))
+      : .handshaking(Owned(Handshaking(downstream, arrival)))
   }
 
   /// Who waits stays in the kernel's queue. Without the pause a level-triggered listener would

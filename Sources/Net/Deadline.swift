@@ -26,6 +26,11 @@ public struct Deadline: Comparable, Hashable, Sendable {
     return .nanoseconds(Int64(clamping: self.nanoseconds - earlier.nanoseconds))
   }
 
+  /// The same in nanoseconds: 128 bits, which a ``Duration`` has, are too slow for every turn.
+  func nanoseconds(since earlier: Deadline) -> UInt64 {
+    self > earlier ? self.nanoseconds - earlier.nanoseconds : 0
+  }
+
   /// Whether `lhs` comes before `rhs`.
   public static func < (lhs: Deadline, rhs: Deadline) -> Bool { lhs.nanoseconds < rhs.nanoseconds }
 }

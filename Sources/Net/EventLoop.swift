@@ -58,11 +58,23 @@ public struct Event: Sendable {
 
   /// Waits until something is ready or `timeout` is over, `nil` for ever; gives the report count.
   public mutating func wait(timeout: Duration?) -> Int {
+    self.wait(milliseconds: timeout.map { $0.clampedMillisecondsUp } ?? -1)
+  }
+
+  /// Waits until something is ready or the clock reads `deadline`; gives the report count.
+  ///
+  /// - Parameter now: what the clock read a moment ago.
+  public mutating func wait(until deadline: Deadline, now: Deadline) -> Int {
+    guard deadline != .never else { return self.wait(milliseconds: -1) }
+    let (whole, rest) = deadline.nanoseconds(since: now).quotientAndRemainder(dividingBy: 1_000_000)
     // Rounded up: a wake-up before a deadline would only go back to waiting.
-    let milliseconds = timeout.map { $0.clampedMillisecondsUp } ?? -1
+    return self.wait(milliseconds: CInt(clamping: whole + (rest == 0 ? 0 : 1)))
+  }
+
+  private mutating func wait(milliseconds: CInt) -> Int {
     while true {
       // SAFETY: `events` has room for eventCountMax entries.
-      let count = unsafe epoll_wait(
+      let count = unsafe sluice_epoll_wait(
         self.descriptor, self.events, CInt(Self.eventCountMax), milliseconds)
       if count >= 0 { return Int(count) }
       precondition(errno == EINTR, "epoll_wait: errno \(errno)")

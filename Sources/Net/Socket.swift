@@ -38,7 +38,7 @@ public struct Socket: ~Copyable, Sendable {
     precondition(asked > 0, "an empty buffer would read as end of stream")
     while true {
       // SAFETY: `free` is the buffer's own memory, borrowed for the duration of the call.
-      let count = unsafe recv(self.descriptor.rawValue, free.baseAddress, asked, 0)
+      let count = unsafe sluice_receive(self.descriptor.rawValue, free.baseAddress, asked)
       if count > 0 {
         buffer.produced(count)
         return .octets(count, isLast: count < asked)
@@ -52,16 +52,27 @@ public struct Socket: ~Copyable, Sendable {
     }
   }
 
+  /// Copies the next octets into the buffer's free space, no more than `limit`, and leaves them to be
+  /// received. How many there were; 0 also where the stream has ended or broken, which the next
+  /// receive tells.
+  public borrowing func peek(into buffer: inout Buffer, upTo limit: Int) -> Int {
+    let free = unsafe buffer.unsafeFreeSpace
+    let asked = min(free.count, limit)
+    // SAFETY: `free` is the buffer's own memory, borrowed for the duration of the call.
+    let count = unsafe sluice_peek(self.descriptor.rawValue, free.baseAddress, asked)
+    buffer.produced(max(0, count))
+    return max(0, count)
+  }
+
   /// Sends the buffer's octets, without consuming them.
   ///
   /// - Parameter hasMore: whether others follow at once: the kernel may wait for them.
   public borrowing func send(_ buffer: borrowing Buffer, hasMore: Bool = false) -> Sent {
     let octets = unsafe buffer.unsafeOctets
-    let flags = sluice_send_flags(hasMore)
     while true {
       // SAFETY: `octets` is the buffer's own memory.
-      let count = unsafe Glibc.send(
-        self.descriptor.rawValue, octets.baseAddress, octets.count, flags)
+      let count = unsafe sluice_send(
+        self.descriptor.rawValue, octets.baseAddress, octets.count, hasMore)
       if count >= 0 { return .octets(count) }
       switch errno {
       case EINTR: continue

@@ -61,7 +61,7 @@ public struct TimerWheel: ~Copyable {
   /// Takes one slot whose deadline has passed, `nil` when there is none left at `now`. The timer is
   /// unset by that; the caller may set it again at once.
   public mutating func expire(now: Deadline) -> Int? {
-    let target = now.duration(since: self.origin).clampedNanoseconds / Self.tickNanoseconds
+    let target = now.nanoseconds(since: self.origin) / Self.tickNanoseconds
     while let (level, tick) = self.nextBucket(), tick <= target {
       self.hand = tick
       let index = level * Self.bucketCount + Int((tick >> UInt64(6 * level)) & 63)
@@ -88,7 +88,7 @@ public struct TimerWheel: ~Copyable {
   /// When ``expire(now:)`` has something to do next, at the latest; `nil` where no timer is set.
   public func nextWake() -> Deadline? {
     guard let (_, tick) = self.nextBucket() else { return nil }
-    return self.origin.advanced(by: .nanoseconds(Int64(tick * Self.tickNanoseconds)))
+    return Deadline(nanoseconds: self.origin.nanoseconds + tick * Self.tickNanoseconds)
   }
 
   /// The next bucket that the hand reaches, and the tick at which it does.
@@ -107,7 +107,7 @@ public struct TimerWheel: ~Copyable {
   }
 
   private func tick(atOrAfter deadline: Deadline) -> UInt64 {
-    let nanoseconds = deadline.duration(since: self.origin).clampedNanoseconds
+    let nanoseconds = deadline.nanoseconds(since: self.origin)
     return nanoseconds / Self.tickNanoseconds + (nanoseconds % Self.tickNanoseconds == 0 ? 0 : 1)
   }
 

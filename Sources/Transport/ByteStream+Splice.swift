@@ -25,6 +25,12 @@ extension ByteStream {
     }
   }
 
+  /// Copies what comes next behind what stands in ``Scratch/inbound``, and leaves it to be received.
+  public borrowing func peek(_ scratch: inout Scratch, upTo limit: Int) -> Int {
+    assert(self.isPlain)
+    return self.hasEnded ? 0 : self.socket.peek(into: &scratch.inbound, upTo: limit)
+  }
+
   /// Moves up to `byteCountMax` octets to `sink`. Both are plain, and nothing is queued for `sink`.
   public mutating func splice(
     upTo byteCountMax: Int, to sink: inout ByteStream, _ scratch: inout Scratch

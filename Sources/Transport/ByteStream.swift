@@ -38,7 +38,7 @@ public struct ByteStream: ~Copyable {
   /// Whether the end of the stream is known to be near: receives go on until it is seen.
   private var isEndNear = false
   /// The end has been seen: it is told again until the caller has acted on it.
-  private var hasEnded = false
+  private(set) var hasEnded = false
   /// Whether the stream is in its worker's line for another turn.
   public var waitsForTurn = false
   /// Whether ``end(_:)`` waits for the queue to empty.

@@ -1,8 +1,8 @@
 public import Net
 internal import WebSocket
 
-/// One direction of a tunnel, named after its source.
-struct Flow: Sendable {
+/// One direction of a tunnel, named after its source. Not copyable, since no copy is ever meant.
+struct Flow: ~Copyable, Sendable {
   var cursor: FrameCursor
   /// Octets passed on.
   var octetCount: UInt64 = 0

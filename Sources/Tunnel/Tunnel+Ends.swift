@@ -31,7 +31,7 @@ extension Tunnel {
       self.flows[side.other].release()
       guard !self.flows[side.other].hasToldClose else { continue }
       // A server that was told of its client's end can be told nothing more.
-      let canHear = !self.isGone[side] && !(isHalfClosed && side == .upstream)
+      let canHear = !self.watches[side].isGone && !(isHalfClosed && side == .upstream)
       if canHear, cause.closePayload(for: side) != nil, self.mayWait(for: side, cause) {
         self.flows[side.other].owesClose = true
       } else {
@@ -42,8 +42,8 @@ extension Tunnel {
 
   /// Whether the present frame towards `side` has ended, or its end is worth waiting for.
   private func mayWait(for side: Side, _ cause: Cause) -> Bool {
-    let flow = self.flows[side.other]
-    return flow.isBetweenFrames || !flow.hasEnded && !cause.isDeaf(side)
+    if self.flows[side.other].isBetweenFrames { return true }
+    return !cause.isDeaf(side) && !self.flows[side.other].hasEnded
   }
 
   /// The client has ended without a close frame, and the server may finish.
@@ -65,8 +65,8 @@ extension Tunnel {
 
   /// `side` broke: nothing can be sent to it or received from it.
   public mutating func failed(_ side: Side, now: Deadline) {
-    guard !self.isGone[side] else { return }
-    self.isGone[side] = true
+    guard !self.watches[side].isGone else { return }
+    self.watches[side].isGone = true
     self.flows[side].hasEnded = true
     self.forgetOwedBehindPart(of: side)
     self.flows[side.other].drop()
@@ -98,15 +98,15 @@ extension Tunnel {
 
   /// Whether `side` is to be told, behind all that is queued for it, that nothing more comes.
   public func mayEnd(_ side: Side) -> Bool {
-    let flow = self.flows[side.other]
-    guard !flow.owesClose else { return false }
+    let source = side.other
+    guard !self.flows[source].owesClose else { return false }
     if self.flows[side].isGarbled { return true }
-    if flow.hasToldClose {
-      if self.flows[side].hasEnded { return true }
-      // A server that was told ends the connection first.
-      return side == .downstream && (self.flows[side].hasSaidClose || flow.hasEnded)
-    }
-    return flow.hasEnded || self.told != nil
+    let hasEnded = self.flows[source].hasEnded
+    guard self.flows[source].hasToldClose else { return hasEnded || self.told != nil }
+    if self.flows[side].hasEnded { return true }
+    // A server that was told ends the connection first.
+    let hasAnswered = self.flows[side].hasSaidClose
+    return side == .downstream && (hasAnswered || hasEnded)
   }
 
   /// The bound of a close frame's answer has passed.

@@ -14,10 +14,9 @@ public import WebSocket
 /// Whatever ends a tunnel, each side that can still be reached is told with a close frame between two
 /// frames, and its answer is waited for, but not for long.
 public struct Tunnel: ~Copyable {
-  var flows: Pair<Flow>
-  var watches: Pair<Watch>
-  /// Sides to which nothing can be sent any more.
-  var isGone = Pair(both: false)
+  // On the heap, not in line: this compiler copies all of a large value for each question to it.
+  var flows: OwnedPair<Flow>
+  var watches: OwnedPair<Watch>
   /// Why it ends, the first cause: what the access log says. `nil` while it is open.
   public internal(set) var cause: Cause?
   /// What the edge tells those who have not been told; `nil` while it leaves the end to the peers.
@@ -50,10 +49,10 @@ public struct Tunnel: ~Copyable {
     self.terms = terms
     self.watermarks = watermarks
     self.pingTag = upgrade.pingTag
-    self.flows = Pair(
+    self.flows = OwnedPair(
       Flow(from: .downstream, terms, upgrade, now: now),
       Flow(from: .upstream, terms, upgrade, now: now))
-    self.watches = Pair(both: Watch(begunAt: now))
+    self.watches = OwnedPair(Watch(begunAt: now), Watch(begunAt: now))
     self.spokeAt = now
     self.expiresAt = upgrade.expiresAt
     self.livesUntil = terms.rules.lifetimeMax.map { now.advanced(by: $0) } ?? .never
@@ -90,10 +89,10 @@ public struct Tunnel: ~Copyable {
   /// answered, has said its last; but it is for the server to end a connection (RFC 6455 §7.1.1), as
   /// the one that ends it first has to remember it. A peer that takes nothing is not waited for.
   private func isDone(_ side: Side) -> Bool {
-    let flow = self.flows[side]
-    if flow.hasEnded { return true }
+    if self.flows[side].hasEnded { return true }
     if let told = self.told, told.isDeaf(side), !self.flows[side.other].owesClose { return true }
-    return side == .downstream && flow.hasSaidClose && self.flows[.upstream].hasToldClose
+    guard side == .downstream, self.flows[side].hasSaidClose else { return false }
+    return self.flows[.upstream].hasToldClose
   }
 
   /// Whether a frame of the edge's own waits to go to `side`.
@@ -178,6 +177,20 @@ extension Tunnel {
     return Judgement(passCount: count, next: self.flows[side].owes ? .insert : .again)
   }
 
+  /// The payload behind `octets`, which `side` has said next, where all of them would pass and end
+  /// inside of a frame; 0 otherwise. Nothing is judged by that.
+  public mutating func payload(
+    behind octets: Span<UInt8>, from side: Side, now: Deadline
+  ) -> UInt64 {
+    guard !self.flows[side].isDropping, !self.flows[side].owes else { return 0 }
+    let messageCountMax = self.messageCountMax(from: side, now: now)
+    var cursor = self.flows[side].cursor
+    var counts = FrameCounts()
+    let (_, stop) = cursor.advance(
+      over: octets, messageCountMax: messageCountMax, counting: &counts)
+    return stop == .end ? cursor.payloadLeft : 0
+  }
+
   /// How many messages may begin now.
   private mutating func messageCountMax(from side: Side, now: Deadline) -> Int {
     guard let balance = self.flows[side].messages?.fill(now: now) else { return .max }
@@ -229,7 +242,7 @@ extension Tunnel {
 
   /// Enough to let a polite peer end in its own time; not to be flooded for nothing.
   private mutating func dropped(_ count: Int, from side: Side) {
-    guard self.isGone[side.other] else { return }
+    guard self.watches[side.other].isGone else { return }
     self.droppedByteCount += count
     if self.droppedByteCount > Self.droppedByteCountMax { self.flows[side].hasEnded = true }
   }

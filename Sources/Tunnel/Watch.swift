@@ -1,7 +1,9 @@
 internal import Net
 
 /// What is known of one peer's life.
-struct Watch: Sendable {
+struct Watch: ~Copyable, Sendable {
+  /// Whether nothing can be sent to it any more.
+  var isGone = false
   /// When octets last came from it.
   var heardAt: Deadline
   /// When it was sent the ping that it has not answered; `nil` where it owes no answer.

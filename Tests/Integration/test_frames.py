@@ -1,6 +1,7 @@
 """Frames (RFC 6455 §5) in both directions: what passes as it is, and what ends a tunnel how."""
 
 import struct
+import threading
 
 import pytest
 
@@ -57,6 +58,10 @@ def wrong_mask(opcode, count=5):
 
 def close_of(octets):
     return whole(CLOSE, octets)
+
+
+def joined(*makers):
+    return lambda side: b"".join(make(side) for make in makers)
 
 
 OPENED = whole(TEXT, b"opened", final=False)
@@ -127,6 +132,77 @@ def test_what_may_not_be_sent(ends, side, before, fault, code):
         **told, reason="protocol_error", closed_by="edge", close_code=tuple(told.values())
     )
     assert ends.record()["detail"]
+
+
+# Behind large frames the edge looks at a header before it takes it: these are what it may find.
+LARGE = whole(BINARY, bytes(range(256)) * 200)
+BEHIND_LARGE = {
+    "a small one": whole(TEXT, b"small"),
+    "an empty one": whole(BINARY, b""),
+    "a ping": whole(PING, b"ping"),
+    "a large one": LARGE,
+    "a very large one": whole(BINARY, bytes(2_000_000)),
+    "a fragment, and a ping inside": joined(
+        whole(TEXT, bytes(50_000), final=False), whole(PING, b""), whole(CONTINUATION, bytes(50_000))
+    ),
+    "one of just the size at which it pays": whole(BINARY, bytes(16 * 1024)),
+    "one of an octet less": whole(BINARY, bytes(16 * 1024 - 1)),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("side", SIDES)
+@pytest.mark.parametrize("make", BEHIND_LARGE.values(), ids=BEHIND_LARGE)
+def test_what_comes_behind_large_frames(ends, side, make):
+    sent = joined(LARGE, LARGE, make, LARGE, make)(side)
+    sender = threading.Thread(target=ends[side].send, args=[sent])
+    sender.start()
+    assert ends.across(side).read_exactly(len(sent)) == sent
+    sender.join()
+    sent = LARGE(side)
+    ends[side].send(sent)
+    assert ends.across(side).read_exactly(len(sent)) == sent
+
+
+@pytest.mark.parametrize("side", SIDES)
+@pytest.mark.parametrize("cut", range(1, 15))
+def test_a_header_in_two_pieces_behind_large_frames(ends, side, cut):
+    sender, other, sent = ends[side], ends.across(side), LARGE(side)
+    for _ in range(2):
+        sender.send(sent)
+        assert other.read_exactly(len(sent)) == sent
+    sender.send(sent[:cut])
+    eventually(lambda: sender.is_taken, "the edge to take the first part")
+    sender.send(sent[cut:])
+    assert other.read_exactly(len(sent)) == sent
+
+
+FAULTS_BEHIND_LARGE = [
+    "wrong mask on 70,000 octets", "opcode 3", "reserved bits 4", "a continuation first",
+    "a length of 65,535 in 8 octets", "the top bit of a length", "close code 1005",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("side", SIDES)
+@pytest.mark.parametrize("name", FAULTS_BEHIND_LARGE)
+def test_faults_behind_large_frames(ends, side, name):
+    _, fault, code = INVALID[name]
+    sent = joined(LARGE, LARGE)(side)
+    ends[side].send(sent)
+    assert ends.across(side).read_exactly(len(sent)) == sent
+    ends[side].send(fault(side))
+    assert ends[side].read_close().code == code
+    assert ends.across(side).read_close().code == TOLD[side]
+
+
+@pytest.mark.parametrize("side", SIDES)
+def test_a_message_too_large_behind_large_frames(tunnels, side):
+    ends = tunnels(route={"limits": {"message_size": "64KiB"}}).open()
+    sent = joined(LARGE, LARGE)(side)
+    ends[side].send(sent)
+    assert ends.across(side).read_exactly(len(sent)) == sent
+    ends[side].send(head(BINARY, 64 * 1024 + 1)(side))
+    assert ends[side].read_close().code == 1009
+    assert ends.across(side).read_close().code == 1001
 
 
 @pytest.mark.parametrize("side", SIDES)
@@ -213,10 +289,6 @@ def fragments(*parts, opcode=TEXT):
         return made
 
     return octets
-
-
-def joined(*makers):
-    return lambda side: b"".join(make(side) for make in makers)
 
 
 FRAGMENTED = {

@@ -17,6 +17,10 @@ final class End {
     self.socket?.receive(into: &buffer) ?? .endOfStream
   }
 
+  func peek(into buffer: inout Buffer, upTo limit: Int) -> Int {
+    self.socket?.peek(into: &buffer, upTo: limit) ?? 0
+  }
+
   func send(_ octets: [UInt8]) -> Sent {
     var buffer = Buffer(capacity: max(octets.count, 1))
     buffer.append(octets.span)

@@ -32,6 +32,25 @@ struct SocketTests {
     #expect(third == .wouldBlock)
   }
 
+  @Test("a peek leaves what it shows")
+  func peek() throws {
+    let pair = try Loopback()
+    var buffer = Buffer(capacity: 8)
+    let before = pair.server.peek(into: &buffer, upTo: 2)
+    _ = pair.client.send([1, 2, 3])
+    var loop = try EventLoop()
+    try pair.server.register(with: loop, as: Token(slot: 1, generation: 1))
+    _ = loop.wait(timeout: .seconds(10))
+    let shown = pair.server.peek(into: &buffer, upTo: 2)
+    let received = pair.server.receive(into: &buffer)
+    #expect((before, shown) == (0, 2))
+    #expect(received == .octets(3, isLast: true))
+    #expect(buffer.takeAll() == [1, 2, 1, 2, 3])
+    pair.client.shutdownWrite()
+    #expect(try pair.server.receiveAll() == [])
+    #expect(pair.server.peek(into: &buffer, upTo: 2) == 0)
+  }
+
   @Test("a peer that does not read makes a send block, not the thread")
   func blockedSend() throws {
     let pair = try Loopback()

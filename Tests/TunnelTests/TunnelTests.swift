@@ -38,6 +38,28 @@ struct TunnelTests {
     #expect(wire.log(side.other) == "\(header) 1 1 1")
   }
 
+  @Test("a look ahead judges nothing", arguments: sides)
+  func lookAhead(side: Side) {
+    var wire = Wire(TunnelRules(messageByteCountMax: 60_000, heartbeat: nil))
+    let large = frame(side, .binary, [UInt8](repeating: 0, count: 50_000))
+    let start = Array(large[..<14])
+    let short = Array(large[..<3])
+    let tooLarge = Array(frame(side, .text, [UInt8](repeating: 0, count: 60_001))[..<14])
+    let wrong = frame(side, .continuation, [1, 2, 3])
+    let found = [start, short, tooLarge, wrong, frame(side, .ping)].map { octets in
+      wire.tunnel.payload(behind: octets.span, from: side, now: second(0))
+    }
+    #expect(found == [UInt64(large.count - start.count), 0, 0, 0, 0])
+    let (count, isBetweenFrames) = (
+      wire.tunnel.octetCount(from: side), wire.tunnel.isBetweenFrames(side)
+    )
+    #expect(count == 0)
+    #expect(isBetweenFrames)
+    // Where a frame of the edge's own is owed, nothing is looked at any more.
+    wire.tunnel.close(.idle, now: second(0))
+    #expect(wire.tunnel.payload(behind: start.span, from: side, now: second(0)) == 0)
+  }
+
   @Test("payload may pass unread, and an answer to the edge's ping goes nowhere")
   func unread() {
     var wire = Wire()

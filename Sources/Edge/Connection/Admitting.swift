@@ -24,7 +24,7 @@ struct Admitting: ~Copyable {
       let verdict = await verifier.verify(bearer)
       mailbox.post(.verdict(token, verdict))
     }
-    return .admitting(self)
+    return .admitting(Owned(self))
   }
 
   consuming func judged(_ verdict: Verdict, _ bench: inout Workbench) -> Connection {
@@ -42,7 +42,7 @@ struct Admitting: ~Copyable {
     if let reason = bench.noteWaiting(&self.downstream, event) {
       return self.admission.exchange.abandon(self.downstream, .downstream, reason, &bench)
     }
-    return .admitting(self)
+    return .admitting(Owned(self))
   }
 
   consuming func deadlinePassed(_ bench: inout Workbench) -> Connection {

@@ -23,7 +23,7 @@ struct Closing: ~Copyable {
 
   consuming func handle(_ event: Event, _ bench: inout Workbench) -> Connection {
     // A stale event of the server's side, which is closed.
-    guard event.token.registration == 0 else { return .closing(self) }
+    guard event.token.registration == 0 else { return .closing(Owned(self)) }
     self.downstream.note(event.readiness)
     if event.readiness.contains(.writable), self.downstream.flush(&bench.scratch) != nil {
       return self.close(&bench)
@@ -45,11 +45,11 @@ struct Closing: ~Copyable {
       switch self.downstream.receive(&bench.scratch) {
       case .octets, .nothing: continue
       // A client that has half-closed is still owed the rest of its answer.
-      case .ended where self.downstream.queuedByteCount > 0: return .closing(self)
+      case .ended where self.downstream.queuedByteCount > 0: return .closing(Owned(self))
       case .ended, .failed: return self.close(&bench)
       }
     }
-    return .closing(self)
+    return .closing(Owned(self))
   }
 
   /// A slow client that has taken something meanwhile is given more time.
@@ -58,7 +58,7 @@ struct Closing: ~Copyable {
     guard untaken > 0, untaken < self.untakenByteCount else { return self.close(&bench) }
     self.untakenByteCount = untaken
     bench.arm(self.token, after: Limits.closingTimeout)
-    return .closing(self)
+    return .closing(Owned(self))
   }
 
   consuming func close(_ bench: inout Workbench) -> Connection {

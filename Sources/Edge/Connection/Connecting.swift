@@ -31,7 +31,8 @@ struct Connecting: ~Copyable {
       upgrade.exchange.tried(endpoint)
       do throws(StreamFault) {
         let server = try UpstreamAttempt(to: endpoint, for: upgrade, tried: tried, &bench)
-        return .connecting(Connecting(downstream: downstream, server: server, upgrade: upgrade))
+        let phase = Connecting(downstream: downstream, server: server, upgrade: upgrade)
+        return .connecting(Owned(phase))
       } catch {
         endpoint.end()
         bench.noteFailedAttempt(endpoint, error.reason, upgrade.exchange)
@@ -56,13 +57,13 @@ struct Connecting: ~Copyable {
   consuming func handle(_ event: Event, _ bench: inout Workbench) -> Connection {
     if event.token.registration == 0 {
       guard let reason = bench.noteWaiting(&self.downstream, event) else {
-        return .connecting(self)
+        return .connecting(Owned(self))
       }
       return self.abandon(.downstream, reason, &bench)
     }
-    guard event.token == self.server.token else { return .connecting(self) }
+    guard event.token == self.server.token else { return .connecting(Owned(self)) }
     switch self.server.handle(event, &bench) {
-    case .pending: return .connecting(self)
+    case .pending: return .connecting(Owned(self))
     case .connected: return self.connected(&bench)
     case .failed(let fault): return self.tryNext(after: fault.reason, .upstreamRefused, &bench)
     }

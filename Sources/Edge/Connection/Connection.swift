@@ -11,17 +11,20 @@ internal import Transport
 ///                       └───────────────┴─────────────┴────────────┴─▶ closing ────────────┘
 ///                         (a refusal, or a server's own answer: sent, then the client's end awaited)
 ///
+/// A phase has a place of its own on the heap, so that a connection is two words and moving it from
+/// event to event costs nothing.
+///
 /// Each phase has one file, named after it. It is entered by `handle` for readiness, by
 /// `deadlinePassed` for its timer, by `cut` when the process ends, and by how it begins.
 enum Connection: ~Copyable {
-  case handshaking(Handshaking)
-  case readingHead(ReadingHead)
-  case admitting(Admitting)
-  case connecting(Connecting)
-  case upgrading(Upgrading)
+  case handshaking(Owned<Handshaking>)
+  case readingHead(Owned<ReadingHead>)
+  case admitting(Owned<Admitting>)
+  case connecting(Owned<Connecting>)
+  case upgrading(Owned<Upgrading>)
   case tunneling(Owned<Tunneling>)
-  case responding(Responding)
-  case closing(Closing)
+  case responding(Owned<Responding>)
+  case closing(Owned<Closing>)
   case closed
 
   /// Whether the slot can be freed.
@@ -40,13 +43,13 @@ enum Connection: ~Copyable {
     case .tunneling(var phase):
       let goesOn = phase.value.handle(event, &bench)
       self = goesOn ? .tunneling(phase) : phase.take().close(&bench)
-    case .handshaking(let phase): self = phase.handle(event, &bench)
-    case .readingHead(let phase): self = phase.handle(event, &bench)
-    case .admitting(let phase): self = phase.handle(event, &bench)
-    case .connecting(let phase): self = phase.handle(event, &bench)
-    case .upgrading(let phase): self = phase.handle(event, &bench)
-    case .responding(let phase): self = phase.handle(event, &bench)
-    case .closing(let phase): self = phase.handle(event, &bench)
+    case .handshaking(let phase): self = phase.take().handle(event, &bench)
+    case .readingHead(let phase): self = phase.take().handle(event, &bench)
+    case .admitting(let phase): self = phase.take().handle(event, &bench)
+    case .connecting(let phase): self = phase.take().handle(event, &bench)
+    case .upgrading(let phase): self = phase.take().handle(event, &bench)
+    case .responding(let phase): self = phase.take().handle(event, &bench)
+    case .closing(let phase): self = phase.take().handle(event, &bench)
     case .closed: self = .closed
     }
   }
@@ -55,16 +58,16 @@ enum Connection: ~Copyable {
   mutating func deadlinePassed(_ bench: inout Workbench) {
     bench.scratch.clear()
     switch consume self {
-    case .handshaking(let phase): self = phase.deadlinePassed(&bench)
-    case .readingHead(let phase): self = phase.deadlinePassed(&bench)
-    case .admitting(let phase): self = phase.deadlinePassed(&bench)
-    case .connecting(let phase): self = phase.deadlinePassed(&bench)
-    case .upgrading(let phase): self = phase.deadlinePassed(&bench)
+    case .handshaking(let phase): self = phase.take().deadlinePassed(&bench)
+    case .readingHead(let phase): self = phase.take().deadlinePassed(&bench)
+    case .admitting(let phase): self = phase.take().deadlinePassed(&bench)
+    case .connecting(let phase): self = phase.take().deadlinePassed(&bench)
+    case .upgrading(let phase): self = phase.take().deadlinePassed(&bench)
     case .tunneling(var phase):
       let goesOn = phase.value.deadlinePassed(&bench)
       self = goesOn ? .tunneling(phase) : phase.take().close(&bench)
-    case .responding(let phase): self = phase.deadlinePassed(&bench)
-    case .closing(let phase): self = phase.deadlinePassed(&bench)
+    case .responding(let phase): self = phase.take().deadlinePassed(&bench)
+    case .closing(let phase): self = phase.take().deadlinePassed(&bench)
     case .closed: self = .closed
     }
   }
@@ -73,7 +76,7 @@ enum Connection: ~Copyable {
   mutating func judged(_ verdict: Verdict, _ bench: inout Workbench) {
     bench.scratch.clear()
     switch consume self {
-    case .admitting(let phase): self = phase.judged(verdict, &bench)
+    case .admitting(let phase): self = phase.take().judged(verdict, &bench)
     // The connection has given up waiting meanwhile.
     case let other: self = other
     }
@@ -87,8 +90,8 @@ enum Connection: ~Copyable {
     case .tunneling(var phase):
       phase.value.drain(at: deadline, &bench)
       self = .tunneling(phase)
-    case .handshaking(let phase): self = phase.drain(&bench)
-    case .readingHead(let phase): self = phase.drain(&bench)
+    case .handshaking(let phase): self = phase.take().drain(&bench)
+    case .readingHead(let phase): self = phase.take().drain(&bench)
     case let other: self = other
     }
   }
@@ -97,16 +100,16 @@ enum Connection: ~Copyable {
   mutating func cut(_ bench: inout Workbench) {
     bench.scratch.clear()
     switch consume self {
-    case .handshaking(let phase): self = phase.cut(&bench)
-    case .readingHead(let phase): self = phase.cut(&bench)
-    case .admitting(let phase): self = phase.cut(&bench)
-    case .connecting(let phase): self = phase.cut(&bench)
-    case .upgrading(let phase): self = phase.cut(&bench)
+    case .handshaking(let phase): self = phase.take().cut(&bench)
+    case .readingHead(let phase): self = phase.take().cut(&bench)
+    case .admitting(let phase): self = phase.take().cut(&bench)
+    case .connecting(let phase): self = phase.take().cut(&bench)
+    case .upgrading(let phase): self = phase.take().cut(&bench)
     case .tunneling(var phase):
       phase.value.cut(&bench)
       self = phase.take().close(&bench)
-    case .responding(let phase): self = phase.cut(&bench)
-    case .closing(let phase): self = phase.close(&bench)
+    case .responding(let phase): self = phase.take().cut(&bench)
+    case .closing(let phase): self = phase.take().close(&bench)
     case .closed: self = .closed
     }
   }

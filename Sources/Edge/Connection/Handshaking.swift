@@ -27,7 +27,7 @@ struct Handshaking: ~Copyable {
       case .failed(let fault): return self.end(fault.reason, &bench)
       }
     }
-    return .handshaking(self)
+    return .handshaking(Owned(self))
   }
 
   consuming func deadlinePassed(_ bench: inout Workbench) -> Connection {
@@ -37,7 +37,7 @@ struct Handshaking: ~Copyable {
   /// It may yet ask, and be told that the edge is draining.
   consuming func drain(_ bench: inout Workbench) -> Connection {
     bench.arm(self.arrival.token, after: Limits.lastRequestTimeout)
-    return .handshaking(self)
+    return .handshaking(Owned(self))
   }
 
   consuming func cut(_ bench: inout Workbench) -> Connection { self.end("shutdown", &bench) }

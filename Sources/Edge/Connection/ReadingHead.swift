@@ -42,7 +42,7 @@ struct ReadingHead: ~Copyable {
           return self.refuse(.head(error), &bench)
         }
       }
-      guard self.downstream.isReadable else { return .readingHead(self) }
+      guard self.downstream.isReadable else { return .readingHead(Owned(self)) }
       switch self.downstream.receive(&bench.scratch) {
       case .octets, .nothing: continue
       case .ended where bench.scratch.inbound.isEmpty: return self.end("closed", &bench)
@@ -70,8 +70,9 @@ struct ReadingHead: ~Copyable {
     self.downstream.note(.readable)
     switch self.read(&bench) {
     case .readingHead(let phase):
-      return phase.reader.hasReceivedOctets
-        ? .readingHead(phase) : phase.end("shutdown", &bench)
+      let head = phase.take()
+      return head.reader.hasReceivedOctets
+        ? .readingHead(Owned(head)) : head.end("shutdown", &bench)
     case let next: return next
     }
   }

@@ -88,7 +88,7 @@ struct Responding: ~Copyable {
       case .failed(let fault): return self.end(.upstream, fault.reason, &bench)
       }
     }
-    return self.body.isComplete ? self.complete(&bench) : .responding(self)
+    return self.body.isComplete ? self.complete(&bench) : .responding(Owned(self))
   }
 
   /// Sends the part of the scratch that belongs to the body; what is wrong where that fails.

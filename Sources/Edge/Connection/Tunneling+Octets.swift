@@ -21,7 +21,9 @@ extension Tunneling {
     {
       guard receives < Limits.receivesPerTurnMax else { return self.waitForTurn(side, &bench) }
       receives &+= 1
-      if self.splices, self.splice(from: side, &bench) { continue }
+      if self.splices, self.splice(from: side, &bench) || self.spliceFrame(from: side, &bench) {
+        continue
+      }
       if self.offload != nil, self.goOnReframing(from: side, &bench) { continue }
       self.receive(from: side, &bench)
     }
@@ -165,12 +167,38 @@ extension Tunneling {
 
   /// Moves payload inside the kernel; `false` where it has to be received.
   private mutating func splice(from side: Side, _ bench: inout Workbench) -> Bool {
-    guard self[side].isReadable, self.isSpliceable(from: side), self.held[side].isEmpty,
-      self[side.other].queuedByteCount == 0
-    else { return false }
+    guard self.isSpliceable(from: side), self.maySplice(from: side) else { return false }
     let rest = Int(clamping: self.tunnel.unreadPayload(from: side))
+    bench.scratch.inbound.clear()
+    return self.splice(rest, from: side, &bench)
+  }
+
+  /// Moves a frame inside the kernel, header and all, where the one before it was large and a look at
+  /// the next header says that this one is, too; `false` where it has to be received.
+  private mutating func spliceFrame(from side: Side, _ bench: inout Workbench) -> Bool {
+    guard self.tunnel.lastPayload(from: side) >= UInt64(Limits.spliceByteCountMin),
+      self.tunnel.isBetweenFrames(side), self.maySplice(from: side)
+    else { return false }
+    bench.scratch.inbound.clear()
+    let count = self[side].peek(&bench.scratch, upTo: FrameHeader.byteCountMax)
+    guard count > 0 else { return false }
+    let rest = self.tunnel.payload(
+      behind: bench.scratch.inbound.octets, from: side, now: bench.now)
+    guard rest >= UInt64(Limits.spliceByteCountMin) else { return false }
+    return self.splice(Int(clamping: rest &+ UInt64(count)), from: side, &bench)
+  }
+
+  private func maySplice(from side: Side) -> Bool {
+    self[side].isReadable && self.held[side].isEmpty && self[side.other].queuedByteCount == 0
+  }
+
+  /// Moves up to `byteCountMax` octets, of which the first stand in the scratch where they have not
+  /// been judged yet.
+  private mutating func splice(
+    _ byteCountMax: Int, from side: Side, _ bench: inout Workbench
+  ) -> Bool {
     let spliced = self.streams.withBoth(startingWithSecond: side == .upstream) { source, sink in
-      source.splice(upTo: rest, to: &sink, &bench.scratch)
+      source.splice(upTo: byteCountMax, to: &sink, &bench.scratch)
     }
     switch spliced {
     case .moved(let count): self.spliced(count, from: side, &bench)
@@ -186,9 +214,29 @@ extension Tunneling {
   }
 
   private mutating func spliced(_ count: Int, from side: Side, _ bench: inout Workbench) {
-    self.tunnel.passedUnread(count, from: side, now: bench.now)
-    self.count(FrameCounts(), count, from: side)
+    let peekedCount = bench.scratch.inbound.count
+    if peekedCount > 0 { self.judgePeeked(from: side, &bench) }
+    self.tunnel.passedUnread(max(0, count - peekedCount), from: side, now: bench.now)
+    self.count(FrameCounts(), max(0, count - peekedCount), from: side)
     self.queued(towards: side.other, &bench)
+    if count < peekedCount { self.passPeeked(peekedCount - count, from: side, &bench) }
     if !self.tunnel.mayRead(side) { self.needsArming = true }
+  }
+
+  private mutating func judgePeeked(from side: Side, _ bench: inout Workbench) {
+    var counts = FrameCounts()
+    let judgement = self.tunnel.judge(
+      bench.scratch.inbound.octets, from: side, now: bench.now, counting: &counts)
+    self.count(counts, judgement.passCount, from: side)
+  }
+
+  /// The kernel moved less than there was, because it was interrupted: what is left of a header goes
+  /// the other way.
+  private mutating func passPeeked(_ count: Int, from side: Side, _ bench: inout Workbench) {
+    bench.scratch.inbound.clear()
+    guard case .octets = self[side].receive(&bench.scratch, upTo: count) else { return }
+    if let fault = self[side.other].sendInbound(&bench.scratch, hasMore: true) {
+      self.failed(side.other, fault, &bench)
+    }
   }
 }

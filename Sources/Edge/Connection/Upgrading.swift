@@ -26,10 +26,12 @@ struct Upgrading: ~Copyable {
 
   consuming func handle(_ event: Event, _ bench: inout Workbench) -> Connection {
     if event.token.registration == 0 {
-      guard let reason = bench.noteWaiting(&self.downstream, event) else { return .upgrading(self) }
+      guard let reason = bench.noteWaiting(&self.downstream, event) else {
+        return .upgrading(Owned(self))
+      }
       return self.abandon(.downstream, reason, &bench)
     }
-    guard event.token == self.server.token else { return .upgrading(self) }
+    guard event.token == self.server.token else { return .upgrading(Owned(self)) }
     self.server.stream.note(event.readiness)
     if event.readiness.contains(.writable), self.server.stream.flush(&bench.scratch) != nil {
       return self.lost("reset", &bench)
@@ -48,7 +50,7 @@ struct Upgrading: ~Copyable {
       guard self.interimCount <= Limits.interimAnswerCountMax else {
         return self.malformed("The server sends interim answers without end.", &bench)
       }
-      guard self.server.stream.isReadable else { return .upgrading(self) }
+      guard self.server.stream.isReadable else { return .upgrading(Owned(self)) }
       switch self.server.stream.receive(&bench.scratch) {
       case .octets, .nothing: continue
       case .ended where bench.scratch.inbound.isEmpty: return self.lost("closed", &bench)
