@@ -73,11 +73,6 @@ public struct Tunnel: ~Copyable {
     self.flows[side].isDropping ? 0 : self.flows[side].cursor.payloadLeft
   }
 
-  /// Payload octets of the last data frame of `side`: the next one is likely to be as long.
-  public func lastPayload(from side: Side) -> UInt64 {
-    self.flows[side].cursor.lastPayloadByteCount
-  }
-
   /// Whether `side` stands between two frames.
   public func isBetweenFrames(_ side: Side) -> Bool { self.flows[side].cursor.isBetweenFrames }
 
@@ -97,6 +92,17 @@ public struct Tunnel: ~Copyable {
 
   /// Whether a frame of the edge's own waits to go to `side`.
   public func hasFrames(towards side: Side) -> Bool { self.flows[side.other].owes }
+
+  /// Whether it is open, and nothing of the edge's own waits to be sent: after nearly every message.
+  public var isCalm: Bool {
+    self.cause == nil && !self.flows[.downstream].owes && !self.flows[.upstream].owes
+  }
+
+  /// Whether the last data frame of `side` had `byteCount` octets of payload or more, even where they are
+  /// still to come: what comes next may be worth a way of its own.
+  public func isBulky(_ side: Side, from byteCount: UInt64) -> Bool {
+    self.flows[side].cursor.lastPayloadByteCount >= byteCount
+  }
 
   /// Whether its end has begun.
   public var isEnding: Bool { self.cause != nil }
@@ -138,16 +144,17 @@ extension Tunnel {
       return self.judgeDropped(octets, from: side, now: now, counting: &counts)
     }
     let messagesBefore = counts.messages
-    let messageCountMax = self.messageCountMax(from: side, now: now)
+    let isMetered = self.flows[side].messages != nil
+    let messageCountMax = isMetered ? self.messageCountMax(from: side, now: now) : .max
     let (count, stop) = self.flows[side].cursor.advance(
       over: octets, messageCountMax: messageCountMax,
       stopsBetweenFrames: self.flows[side].owes && !self.flows[side].isReframed, counting: &counts)
     let messageCount = counts.messages &- messagesBefore
     self.flows[side].octetCount &+= UInt64(count)
     self.flows[side].messageCount &+= messageCount
-    self.flows[side].messages?.take(Int(messageCount))
+    if isMetered { self.flows[side].messages?.take(Int(messageCount)) }
     let judgement = self.judgement(count, octets.count &- count, stop, from: side, now: now)
-    self.spend(count, from: side, now: now)
+    if self.flows[side].octets != nil { self.spend(count, from: side, now: now) }
     return judgement
   }
 

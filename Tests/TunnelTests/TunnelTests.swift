@@ -65,10 +65,12 @@ struct TunnelTests {
     var wire = Wire()
     let octets = frame(.upstream, .binary, [1, 2, 3, 4])
     wire.say(Array(octets[..<3]), from: .upstream)
-    let left = (
-      wire.tunnel.unreadPayload(from: .upstream), wire.tunnel.lastPayload(from: .upstream)
+    let left = wire.tunnel.unreadPayload(from: .upstream)
+    let isBulky = (
+      wire.tunnel.isBulky(.upstream, from: 4), wire.tunnel.isBulky(.upstream, from: 5)
     )
-    #expect(left == (3, 4))
+    #expect(left == 3)
+    #expect(isBulky == (true, false))
     wire.tunnel.passedUnread(3, from: .upstream, now: second(1))
     let after = wire.tunnel.isBetweenFrames(.upstream)
     let count = wire.tunnel.octetCount(from: .upstream)

@@ -21,9 +21,7 @@ extension Tunneling {
     {
       guard receives < Limits.receivesPerTurnMax else { return self.waitForTurn(side, &bench) }
       receives &+= 1
-      if self.splices, self.splice(from: side, &bench) || self.spliceFrame(from: side, &bench) {
-        continue
-      }
+      if self.splices, self.isBulky(side), self.spliceBulk(from: side, &bench) { continue }
       if self.offload != nil, self.goOnReframing(from: side, &bench) { continue }
       self.receive(from: side, &bench)
     }
@@ -55,8 +53,7 @@ extension Tunneling {
 
   /// Where large payloads go another way, no more of the next one than its header is received.
   private func receiveLimit(from side: Side) -> Int {
-    guard self.splices, self.tunnel.lastPayload(from: side) >= UInt64(Limits.spliceByteCountMin)
-    else { return .max }
+    guard self.splices, self.isBulky(side) else { return .max }
     let rest = Int(clamping: self.tunnel.unreadPayload(from: side))
     return rest < Limits.spliceByteCountMin ? rest + FrameHeader.byteCountMax : .max
   }
@@ -165,6 +162,16 @@ extension Tunneling {
     self.tunnel.unreadPayload(from: side) >= UInt64(Limits.spliceByteCountMin)
   }
 
+  /// Whether large payloads come from this side: those that come next may be worth to be spliced.
+  private func isBulky(_ side: Side) -> Bool {
+    self.tunnel.isBulky(side, from: UInt64(Limits.spliceByteCountMin))
+  }
+
+  private mutating func spliceBulk(from side: Side, _ bench: inout Workbench) -> Bool {
+    if self.splice(from: side, &bench) { return true }
+    return self.spliceFrame(from: side, &bench)
+  }
+
   /// Moves payload inside the kernel; `false` where it has to be received.
   private mutating func splice(from side: Side, _ bench: inout Workbench) -> Bool {
     guard self.isSpliceable(from: side), self.maySplice(from: side) else { return false }
@@ -176,9 +183,7 @@ extension Tunneling {
   /// Moves a frame inside the kernel, header and all, where the one before it was large and a look at
   /// the next header says that this one is, too; `false` where it has to be received.
   private mutating func spliceFrame(from side: Side, _ bench: inout Workbench) -> Bool {
-    guard self.tunnel.lastPayload(from: side) >= UInt64(Limits.spliceByteCountMin),
-      self.tunnel.isBetweenFrames(side), self.maySplice(from: side)
-    else { return false }
+    guard self.tunnel.isBetweenFrames(side), self.maySplice(from: side) else { return false }
     bench.scratch.inbound.clear()
     let count = self[side].peek(&bench.scratch, upTo: FrameHeader.byteCountMax)
     guard count > 0 else { return false }

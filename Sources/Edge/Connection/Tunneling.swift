@@ -165,10 +165,14 @@ extension Tunneling {
   /// Puts in what the edge itself has to say, ends what has to end, and sets the timer. Whether the
   /// tunnel goes on: it is over when both directions have ended and nothing is left to send.
   private mutating func settle(_ bench: inout Workbench) -> Bool {
+    if self.tunnel.isCalm {
+      if self.needsArming { self.arm(&bench) }
+      return true
+    }
     if self.tunnel.isEnding { self.settleEnd(&bench) }
-    let (down, up) = (Side.downstream, Side.upstream)
-    if self.tunnel.hasFrames(towards: down) { self.insertFrames(towards: down, &bench) }
-    if self.tunnel.hasFrames(towards: up) { self.insertFrames(towards: up, &bench) }
+    for side in [Side.downstream, .upstream] where self.tunnel.hasFrames(towards: side) {
+      self.insertFrames(towards: side, &bench)
+    }
     if self.needsArming { self.arm(&bench) }
     return !self.tunnel.isOver || self[.downstream].queuedByteCount > 0
       || self[.upstream].queuedByteCount > 0
