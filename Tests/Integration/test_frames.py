@@ -145,8 +145,8 @@ BEHIND_LARGE = {
     "a fragment, and a ping inside": joined(
         whole(TEXT, bytes(50_000), final=False), whole(PING, b""), whole(CONTINUATION, bytes(50_000))
     ),
-    "one of just the size at which it pays": whole(BINARY, bytes(16 * 1024)),
-    "one of an octet less": whole(BINARY, bytes(16 * 1024 - 1)),
+    "one of just the size at which it pays": whole(BINARY, bytes(32 * 1024)),
+    "one of an octet less": whole(BINARY, bytes(32 * 1024 - 1)),
 }  # fmt: skip
 
 
