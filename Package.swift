@@ -82,7 +82,7 @@ let package = Package(
     tests("Net"),
     tests("TLS", ["Net", "COpenSSL"]),
     tests("HTTP", ["Net"]),
-    tests("WebSocket", ["HTTP"]),
+    tests("WebSocket", ["HTTP", "Net"]),
     tests("Admission", ["Net", "HTTP"]),
     tests("Transport", ["Net", "TLS"]),
     tests("Upstream", ["Net"]),

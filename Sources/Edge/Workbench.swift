@@ -15,7 +15,7 @@ struct Workbench: ~Copyable {
   /// Connections that have more to receive than one turn allows; they go on in the next.
   var unfinished: [Token] = []
   /// Chance for balancing, and the numbers of requests.
-  var chance = Chance()
+  var chance = SplitMix(seed: .random(in: .min ... .max))
   /// Whether no new tunnel is admitted any more.
   var isDraining = false
   /// When a tunnel that begins while the worker drains is closed.
@@ -101,18 +101,4 @@ enum Message: Sendable {
   case verdict(Token, Verdict)
   /// Accept nobody any more, let tunnels live for so long, then cut them.
   case drain(grace: Duration)
-}
-
-/// A worker's own source of chance (SplitMix64): good enough to spread load and to name requests,
-/// not for secrets. The kernel is asked once.
-struct Chance: RandomNumberGenerator {
-  private var state = UInt64.random(in: .min ... .max)
-
-  mutating func next() -> UInt64 {
-    self.state &+= 0x9E37_79B9_7F4A_7C15
-    var mixed = self.state
-    mixed = (mixed ^ (mixed >> 30)) &* 0xBF58_476D_1CE4_E5B9
-    mixed = (mixed ^ (mixed >> 27)) &* 0x94D0_49BB_1331_11EB
-    return mixed ^ (mixed >> 31)
-  }
 }

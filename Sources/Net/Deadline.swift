@@ -47,10 +47,17 @@ extension Duration {
 
   /// The length in whole milliseconds, rounded up, as poll(2) and epoll_wait(2) take it.
   var clampedMillisecondsUp: CInt {
-    let (whole, rest) = self.clampedNanoseconds.quotientAndRemainder(dividingBy: 1_000_000)
-    return CInt(clamping: whole + (rest == 0 ? 0 : 1))
+    self.clampedNanoseconds.clampedMillisecondsUp
   }
 
   /// The length in milliseconds with a fraction, for records.
   public var milliseconds: Double { Double(self.clampedNanoseconds) / 1_000_000 }
+}
+
+extension UInt64 {
+  /// So many nanoseconds in whole milliseconds, rounded up.
+  var clampedMillisecondsUp: CInt {
+    let (whole, rest) = self.quotientAndRemainder(dividingBy: 1_000_000)
+    return CInt(clamping: whole + (rest == 0 ? 0 : 1))
+  }
 }

@@ -66,9 +66,8 @@ public struct Event: Sendable {
   /// - Parameter now: what the clock read a moment ago.
   public mutating func wait(until deadline: Deadline, now: Deadline) -> Int {
     guard deadline != .never else { return self.wait(milliseconds: -1) }
-    let (whole, rest) = deadline.nanoseconds(since: now).quotientAndRemainder(dividingBy: 1_000_000)
     // Rounded up: a wake-up before a deadline would only go back to waiting.
-    return self.wait(milliseconds: CInt(clamping: whole + (rest == 0 ? 0 : 1)))
+    return self.wait(milliseconds: deadline.nanoseconds(since: now).clampedMillisecondsUp)
   }
 
   private mutating func wait(milliseconds: CInt) -> Int {

@@ -34,7 +34,7 @@ public struct ByteStream: ~Copyable {
   /// Octets behind those of the queue that the kernel holds for this peer outside of the socket.
   var pipe: Pipe?
   /// Whether a receive may bring something.
-  public internal(set) var isReadable = false
+  public private(set) var isReadable = false
   /// Whether the end of the stream is known to be near: receives go on until it is seen.
   private var isEndNear = false
   /// The end has been seen: it is told again until the caller has acted on it.

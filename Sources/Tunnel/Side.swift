@@ -1,7 +1,7 @@
 internal import Net
 
 /// One of the two peers of a tunnel.
-@frozen public enum Side: Int, Sendable {
+@frozen public enum Side: Sendable, CaseIterable {
   /// The client.
   case downstream
   /// The server.

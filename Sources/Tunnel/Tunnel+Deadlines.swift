@@ -46,7 +46,7 @@ extension Tunnel {
 
   /// The next thing that is due; to be called until there is none.
   public mutating func deadlinePassed(now: Deadline) -> OnDeadline {
-    for side in [Side.downstream, .upstream] {
+    for side in Side.allCases {
       guard let until = self.flows[side].throttledUntil, until <= now else { continue }
       self.flows[side].throttledUntil = nil
       if self.mayRead(side) { return .resume(side) }
@@ -57,7 +57,7 @@ extension Tunnel {
       self.close(cause, now: now)
       return .ending
     }
-    for side in [Side.downstream, .upstream] where self.pingDue(side) <= now {
+    for side in Side.allCases where self.pingDue(side) <= now {
       self.flows[side.other].owesPing = true
       return .ping(side)
     }
@@ -67,7 +67,7 @@ extension Tunnel {
   /// When ``deadlinePassed(now:)`` has something to do, at the latest.
   public var nextDeadline: Deadline {
     var next = min(self.closesBy, self.isHalfClosed ? self.halfClosedUntil : .never)
-    for side in [Side.downstream, .upstream] {
+    for side in Side.allCases {
       if let until = self.flows[side].throttledUntil { next = min(next, until) }
       guard !self.isEnding else { continue }
       next = min(next, self.pingDue(side), self.deadAt(side), self.stallsAt(side))
@@ -84,7 +84,7 @@ extension Tunnel {
     if self.livesUntil <= now { return .lifetime }
     if self.drainsAt <= now { return .shutdown }
     guard !self.isEnding else { return nil }
-    for side in [Side.downstream, .upstream] {
+    for side in Side.allCases {
       if self.stallsAt(side) <= now { return .stall(side) }
       if self.deadAt(side) <= now { return .heartbeat(side) }
     }
@@ -102,7 +102,7 @@ extension Tunnel {
 
   /// The rest of a frame is not waited for any longer: what is queued is all that is still to go.
   private mutating func giveUpOpenFrames() {
-    for side in [Side.downstream, .upstream] where self.flows[side].owesClose {
+    for side in Side.allCases where self.flows[side].owesClose {
       self.flows[side].owesClose = false
       self.flows[side].drop()
     }

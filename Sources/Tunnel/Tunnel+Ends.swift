@@ -27,7 +27,7 @@ extension Tunnel {
     self.told = cause
     if self.cause == nil { self.cause = cause }
     self.closesBy = now.advanced(by: self.terms.closeTimeout)
-    for side in [Side.downstream, .upstream] {
+    for side in Side.allCases {
       self.flows[side.other].release()
       guard !self.flows[side.other].hasToldClose else { continue }
       // A server that was told of its client's end can be told nothing more.

@@ -1,5 +1,6 @@
 import Admission
 import HTTP
+import Net
 import Testing
 
 @Suite("Cutting credentials out")
@@ -111,7 +112,7 @@ struct CredentialCuttingTests {
     "whatever stands around it, the token goes and the rest stays",
     arguments: 0..<200 as Range<UInt64>)
   func property(seed: UInt64) {
-    var generator = SeededGenerator(state: seed)
+    var generator = SplitMix(seed: seed)
     func shuffled(_ extra: [String], _ credential: String) -> [String] {
       let kept = extra.filter { _ in Bool.random(using: &generator) }
       return (kept + [credential]).shuffled(using: &generator)

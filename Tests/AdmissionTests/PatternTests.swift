@@ -1,5 +1,6 @@
 import Admission
 import HTTP
+import Net
 import Testing
 
 @Suite("Host patterns")
@@ -118,7 +119,7 @@ struct PathPatternTests {
   }
 
   /// A path of spellings of `/chat/rooms/`, now and then of something else.
-  private static func spelling(by chance: inout SeededGenerator) -> String {
+  private static func spelling(by chance: inout SplitMix) -> String {
     let odd = ["a", "%2F", "..", "%2e", ";x", "%zz", "%00", "\\", ""]
     let segments = [
       ["chat", "%63hat", "ch%61%74"], ["rooms", "r%6F%6fms"], ["", "x", "%7E", "/"],
@@ -137,7 +138,7 @@ struct PathPatternTests {
     let forwarding = Forwarding(
       clientAddress: "192.0.2.7", scheme: "http", requestID: "1", stripPrefix: "/chat/rooms",
       setPrefix: "/set")
-    var chance = SeededGenerator(state: 1)
+    var chance = SplitMix(seed: 1)
     var matchCount = 0
     for _ in 0..<2000 {
       let path = Self.spelling(by: &chance)

@@ -1,4 +1,5 @@
 import Compression
+import Net
 import Testing
 import WebSocket
 
@@ -36,7 +37,7 @@ import WebSocket
   @Test("sizes, windows and contexts, cut by chance", arguments: Matter.allCases)
   func roundTrips(matter: Matter) throws {
     let seed = UInt64.random(in: .min ... .max)
-    var chance = Seeded(seed: seed)
+    var chance = SplitMix(seed: seed)
     for agreement in try DeflateAgreement.all() {
       let messages = [0, 1, 63, 64, 125, 126, 4095, 65535, 65536, 300_000, 0, 7].map {
         matter.octets($0, using: &chance)
@@ -57,7 +58,7 @@ import WebSocket
 
   @Test("3 MB in one message", arguments: Matter.allCases)
   func large(matter: Matter) throws {
-    var chance = Seeded(seed: 1)
+    var chance = SplitMix(seed: 1)
     let messages = [matter.octets(3_000_000, using: &chance)]
     let stream = Self.stream(messages, sizes: [100_000])
     for pieces in [stream.pieces { $0 % 16384 == 0 }, [stream.octets[...]]] {
@@ -68,7 +69,7 @@ import WebSocket
 
   @Test("every cut into two, and octet by octet, with little room and with much")
   func everyCut() throws {
-    var chance = Seeded(seed: 2)
+    var chance = SplitMix(seed: 2)
     let messages = [
       Matter.text.octets(700, using: &chance), [], Matter.noise.octets(200, using: &chance),
       Matter.zeros.octets(1000, using: &chance), Matter.text.octets(70, using: &chance),
@@ -88,7 +89,7 @@ import WebSocket
 
   @Test("every room: the end of a message may fall anywhere into the output")
   func everyRoom() throws {
-    var chance = Seeded(seed: 3)
+    var chance = SplitMix(seed: 3)
     let messages = (0..<6).map { Matter.noise.octets(150 + 40 * $0, using: &chance) }
     let stream = Self.stream(messages, sizes: [])
     for roomByteCount in OffloadLimits.roomByteCountMin...600 {
@@ -124,7 +125,7 @@ import WebSocket
 
   @Test("a repeated message costs little with context takeover, and its full price without")
   func context() throws {
-    var chance = Seeded(seed: 9)
+    var chance = SplitMix(seed: 9)
     let noise = Matter.noise.octets(1000, using: &chance)
     let stream = Self.stream([noise, noise], sizes: [])
     var keeping = ServerDeflation(try .offered())
@@ -137,7 +138,7 @@ import WebSocket
 
   @Test("an endless message goes on in fragments while it arrives")
   func streaming() throws {
-    var chance = Seeded(seed: 10)
+    var chance = SplitMix(seed: 10)
     let message = Matter.noise.octets(200_000, using: &chance)
     let stream = Self.stream([message], sizes: [])
     var deflation = ServerDeflation(try .offered())

@@ -1,4 +1,5 @@
 import Compression
+import Net
 import Testing
 import WebSocket
 
@@ -28,7 +29,7 @@ import WebSocket
 
   @Test("the limit itself passes, one octet more does not", arguments: [1, 125, 70_000])
   func exactLimit(limit: Int) throws {
-    var chance = Seeded(seed: 7)
+    var chance = SplitMix(seed: 7)
     for matter in Matter.allCases {
       for roomByteCount in [OffloadLimits.roomByteCountMin, limit + 139, 1 << 18] {
         let stream = Self.client([
@@ -64,7 +65,7 @@ import WebSocket
 
   @Test("a client that goes beyond the window that it agreed to")
   func windowTooLarge() throws {
-    var chance = Seeded(seed: 8)
+    var chance = SplitMix(seed: 8)
     let noise = Matter.noise.octets(6000, using: &chance)
     let stream = Self.client([PeerDeflate(windowBits: 15, level: 9).message(noise + noise)])
     var inflation = ClientInflation(
@@ -79,7 +80,7 @@ import WebSocket
   @Test("flipped bits end in a fault or in messages, never in a trap or over the limit")
   func mutations() throws {
     let seed = UInt64.random(in: .min ... .max)
-    var chance = Seeded(seed: seed)
+    var chance = SplitMix(seed: seed)
     for _ in 0..<3000 {
       let matter = Matter.allCases.randomElement(using: &chance) ?? .text
       let count = Int.random(in: 0...2000, using: &chance)

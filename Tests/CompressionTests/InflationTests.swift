@@ -1,5 +1,6 @@
 import CZlib
 import Compression
+import Net
 import Testing
 import WebSocket
 
@@ -39,7 +40,7 @@ import WebSocket
   @Test("sizes, windows and contexts, cut by chance", arguments: Matter.allCases)
   func roundTrips(matter: Matter) throws {
     let seed = UInt64.random(in: .min ... .max)
-    var chance = Seeded(seed: seed)
+    var chance = SplitMix(seed: seed)
     for agreement in try DeflateAgreement.all() {
       let messages = [0, 1, 2, 125, 126, 4095, 65535, 65536, 300_000, 0, 7].map {
         matter.octets($0, using: &chance)
@@ -60,7 +61,7 @@ import WebSocket
 
   @Test("3 MB in one message", arguments: Matter.allCases)
   func large(matter: Matter) throws {
-    var chance = Seeded(seed: 1)
+    var chance = SplitMix(seed: 1)
     let agreement = try DeflateAgreement.offered(("client_max_window_bits", nil))
     let messages = [matter.octets(3_000_000, using: &chance)]
     let stream = Self.stream(messages, agreement, sizes: [100_000])
@@ -73,7 +74,7 @@ import WebSocket
 
   @Test("every cut into two, and octet by octet, with little room and with much")
   func everyCut() throws {
-    var chance = Seeded(seed: 2)
+    var chance = SplitMix(seed: 2)
     let agreement = try DeflateAgreement.offered(("client_max_window_bits", nil))
     let messages = [
       Matter.text.octets(700, using: &chance), [], Matter.noise.octets(200, using: &chance),
@@ -94,7 +95,7 @@ import WebSocket
 
   @Test("every room from the least: nothing is lost where the output ends")
   func everyRoom() throws {
-    var chance = Seeded(seed: 3)
+    var chance = SplitMix(seed: 3)
     let agreement = try DeflateAgreement.offered()
     let messages = [400, 401].map { Matter.text.octets($0, using: &chance) }
     let stream = Self.stream(messages, agreement)
@@ -107,7 +108,7 @@ import WebSocket
 
   @Test("a message is one frame where it fits, in the shortest form and under a fresh mask")
   func oneFrame() throws {
-    var chance = Seeded(seed: 5)
+    var chance = SplitMix(seed: 5)
     for count in [0, 125, 126, 65535, 65536, 100_000] {
       let agreement = try DeflateAgreement.offered()
       let message = Matter.text.octets(count, using: &chance)
@@ -133,7 +134,7 @@ import WebSocket
 
   @Test("what is not compressed passes octet by octet, and counts")
   func uncompressed() throws {
-    var chance = Seeded(seed: 6)
+    var chance = SplitMix(seed: 6)
     let frames =
       Frame.fragments(.text, Matter.text.octets(1000, using: &chance), sizes: [10, 0, 500])
       + [Frame(opcode: .pong, payload: []), Frame(opcode: .binary, payload: [])]

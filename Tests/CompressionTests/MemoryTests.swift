@@ -1,4 +1,5 @@
 import Compression
+import Net
 import Testing
 import WebSocket
 
@@ -11,7 +12,7 @@ import WebSocket
 
   @Test("an inflating direction, for every window that a client may choose")
   func inflation() throws {
-    var chance = Seeded(seed: 11)
+    var chance = SplitMix(seed: 11)
     let message = Matter.text.octets(200_000, using: &chance)
     for bits in [9, 10, 11, 12, 15] {
       let agreement = try DeflateAgreement.offered(
@@ -31,7 +32,7 @@ import WebSocket
 
   @Test("a deflating direction")
   func deflation() throws {
-    var chance = Seeded(seed: 12)
+    var chance = SplitMix(seed: 12)
     let message = Matter.text.octets(200_000, using: &chance)
     let stream = Octets([Frame(opcode: .text, payload: message)], from: .server)
     for keeps in [true, false] {

@@ -1,4 +1,5 @@
 import Compression
+import Net
 import Testing
 import WebSocket
 
@@ -81,7 +82,7 @@ import WebSocket
   @Test("streams that end with BFINAL follow each other within a message")
   func finalBlocks() throws {
     let peer = PeerDeflate(windowBits: 12)
-    var chance = Seeded(seed: 4)
+    var chance = SplitMix(seed: 4)
     let text = Matter.text.octets(9000, using: &chance)
     let payload = peer.final(text) + peer.final([]) + peer.final(text) + [0x00]
     let stream = Octets([Frame(opcode: .text, payload: payload, rsv: .rsv1)], from: .client)

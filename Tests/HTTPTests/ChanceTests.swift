@@ -1,20 +1,6 @@
 import HTTP
+import Net
 import Testing
-
-/// SplitMix64: the same octets on every machine for the same seed.
-struct SeededGenerator: RandomNumberGenerator {
-  private var state: UInt64
-
-  init(seed: UInt64) { self.state = seed }
-
-  mutating func next() -> UInt64 {
-    self.state &+= 0x9E37_79B9_7F4A_7C15
-    var mixed = self.state
-    mixed = (mixed ^ mixed >> 30) &* 0xBF58_476D_1CE4_E5B9
-    mixed = (mixed ^ mixed >> 27) &* 0x94D0_49BB_1331_11EB
-    return mixed ^ mixed >> 31
-  }
-}
 
 @Suite struct ChanceTests {
   private static let seedHead = Array(
@@ -27,7 +13,7 @@ struct SeededGenerator: RandomNumberGenerator {
   private static let spice: [UInt8] = [0, 9, 10, 13, 32, 35, 44, 46, 47, 48, 58, 63, 91, 127, 200]
 
   /// A few octets exchanged, left out or doubled.
-  private static func damaged(_ octets: [UInt8], by chance: inout SeededGenerator) -> [UInt8] {
+  private static func damaged(_ octets: [UInt8], by chance: inout SplitMix) -> [UInt8] {
     var octets = octets
     for _ in 0..<Int.random(in: 1...3, using: &chance) {
       let place = Int.random(in: octets.indices, using: &chance)
@@ -42,7 +28,7 @@ struct SeededGenerator: RandomNumberGenerator {
   }
 
   /// The same octets in pieces of chance.
-  private static func pieces(of octets: [UInt8], by chance: inout SeededGenerator) -> [[UInt8]] {
+  private static func pieces(of octets: [UInt8], by chance: inout SplitMix) -> [[UInt8]] {
     var pieces: [[UInt8]] = []
     var rest = octets[...]
     while !rest.isEmpty {
@@ -56,7 +42,7 @@ struct SeededGenerator: RandomNumberGenerator {
   @Test("damaged heads mean the same however they arrive, and what is taken reads back the same")
   func requests() {
     for seed in UInt64(0)..<3000 {
-      var chance = SeededGenerator(seed: seed)
+      var chance = SplitMix(seed: seed)
       let octets = Self.damaged(Self.seedHead, by: &chance)
       let whole = readRequest([octets])
       #expect(readRequest(Self.pieces(of: octets, by: &chance)) == whole, "seed \(seed)")
@@ -74,7 +60,7 @@ struct SeededGenerator: RandomNumberGenerator {
   @Test("damaged responses mean the same however they arrive")
   func responses() {
     for seed in UInt64(0)..<3000 {
-      var chance = SeededGenerator(seed: seed)
+      var chance = SplitMix(seed: seed)
       let octets = Self.damaged(Self.seedResponse, by: &chance)
       let whole = readResponse([octets])
       #expect(readResponse(Self.pieces(of: octets, by: &chance)) == whole, "seed \(seed)")

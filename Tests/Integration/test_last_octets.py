@@ -11,7 +11,8 @@ from harness.backends import ScriptedBackend, switching
 from harness.conditions import eventually
 from harness.edge import Edge, configuration
 from harness.wire import (
-    BINARY, CLOSE, Response, close_payload, connect, frame, frame_of, tunnel, upgrade_head,
+    BINARY, CLOSE, Response, close_payload, connect, frame, frame_of, is_refused, tunnel,
+    upgrade_head,
 )  # fmt: skip
 
 # Around what a unix socket and the edge's queue hold together: some of it waits in the edge when
@@ -84,14 +85,6 @@ def test_the_server_of_a_client_that_is_gone_is_let_go(enter):
     tunnel(edge.address).reset()
     assert ended.wait(3), "the server goes on sending for nobody"
     assert int(edge.wait_for("tunnel")["octets_out"]) < 50_000_000
-
-
-def is_refused(address):
-    try:
-        connect(address).close()
-    except ConnectionRefusedError:
-        return True
-    return False
 
 
 def test_a_client_in_mid_handshake_when_the_edge_stops(enter, authority, localhost):

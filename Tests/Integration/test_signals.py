@@ -8,7 +8,7 @@ import pytest
 from harness.backends import ScriptedBackend
 from harness.conditions import eventually
 from harness.edge import Edge, configuration
-from harness.wire import connect, tunnel
+from harness.wire import connect, is_refused, tunnel
 
 TUNNELS = 12
 BOTH = [signal.SIGTERM, signal.SIGINT]
@@ -22,14 +22,6 @@ def backend(enter):
 def most_are_open(wires):
     """Whether few have been told to end: the closes are spread over the grace."""
     return sum(wire.is_open() for wire in wires) > len(wires) // 2
-
-
-def is_refused(address):
-    try:
-        connect(address).close()
-    except ConnectionRefusedError:
-        return True
-    return False
 
 
 @pytest.mark.parametrize("number", BOTH)

@@ -38,7 +38,7 @@ struct AddressTests {
   @Test("every address reads back what it writes")
   func roundTrip() {
     let seed = UInt64.random(in: .min ... .max)
-    var chance = Seeded(seed)
+    var chance = SplitMix(seed: seed)
     for _ in 0..<2000 {
       // Sparse masks make runs of zero groups likely.
       let high = chance.next() & chance.next() & 0xFFFF_0000_FFFF_0000 &* (chance.next() & 1)

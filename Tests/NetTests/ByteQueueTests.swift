@@ -78,7 +78,7 @@ struct ByteQueueTests {
   @Test("the order survives a peer that takes little at a time")
   func order() throws {
     let seed = UInt64.random(in: .min ... .max)
-    var chance = Seeded(seed)
+    var chance = SplitMix(seed: seed)
     let pair = try Loopback()
     let octets = Self.pattern(24 << 20)
     var pool = ChunkPool()

@@ -136,7 +136,7 @@ struct SlabTests {
   @Test("a slab does what a dictionary by token does")
   func model() throws {
     let seed = UInt64.random(in: .min ... .max)
-    var chance = Seeded(seed)
+    var chance = SplitMix(seed: seed)
     var slab = Slab<Int>(slotCountMax: 300)
     var model: [Token: Int] = [:]
     var dead: [Token] = []

@@ -125,7 +125,7 @@ struct TimerWheelTests {
   }
 
   /// How far a random step or timeout goes, in nanoseconds: each level of the wheel is met.
-  private static func span(_ chance: inout Seeded) -> UInt64 {
+  private static func span(_ chance: inout SplitMix) -> UInt64 {
     let scale = [1, 64, 64 * 64, 1 << 18, 40 << 18, 90 << 18].randomElement(using: &chance) ?? 1
     let ticks = UInt64.random(in: 0...UInt64(scale), using: &chance)
     return ticks * self.tick + UInt64.random(in: 0..<self.tick, using: &chance)
@@ -134,7 +134,7 @@ struct TimerWheelTests {
   @Test("the wheel does what a list does", arguments: 0..<20)
   func model(round: Int) throws {
     let seed = UInt64.random(in: .min ... .max)
-    var chance = Seeded(seed)
+    var chance = SplitMix(seed: seed)
     var now = Deadline(nanoseconds: UInt64.random(in: 0...(1 << 50), using: &chance))
     var wheel = TimerWheel(now: now)
     var model = Model(origin: now)
@@ -168,7 +168,7 @@ struct TimerWheelTests {
 
   /// Takes all that is due; some of it is armed again at once, for a time that may have come.
   private static func expireAll(
-    _ wheel: inout TimerWheel, _ model: inout Model, _ now: Deadline, _ chance: inout Seeded,
+    _ wheel: inout TimerWheel, _ model: inout Model, _ now: Deadline, _ chance: inout SplitMix,
     _ place: Comment
   ) throws {
     while true {

@@ -4,20 +4,7 @@ import WebSocket
 
 @testable import Tunnel
 
-/// The generator SplitMix64: the same seed gives the same events on every run.
-private struct Seeded: RandomNumberGenerator {
-  private var state: UInt64
-
-  init(_ seed: UInt64) { self.state = seed }
-
-  mutating func next() -> UInt64 {
-    self.state &+= 0x9E37_79B9_7F4A_7C15
-    var word = self.state
-    word = (word ^ (word >> 30)) &* 0xBF58_476D_1CE4_E5B9
-    word = (word ^ (word >> 27)) &* 0x94D0_49BB_1331_11EB
-    return word ^ (word >> 31)
-  }
-
+extension SplitMix {
   /// Once in so many times.
   mutating func once(in count: Int) -> Bool { Int.random(in: 0..<count, using: &self) == 0 }
 }
@@ -30,7 +17,7 @@ private struct Speaker {
   init(_ side: Side) { self.side = side }
 
   /// A frame that may be sent, but for a close frame.
-  mutating func say(_ chance: inout Seeded) -> [UInt8] {
+  mutating func say(_ chance: inout SplitMix) -> [UInt8] {
     switch Int.random(in: 0..<8, using: &chance) {
     case 0: return frame(self.side, .ping, [1])
     case 1: return frame(self.side, .pong)
@@ -46,7 +33,7 @@ private struct Speaker {
   }
 
   /// Mostly a frame that may be sent; sometimes a close frame, and sometimes anything.
-  mutating func sayAnything(_ chance: inout Seeded) -> [UInt8] {
+  mutating func sayAnything(_ chance: inout SplitMix) -> [UInt8] {
     if chance.once(in: 25) { return closeFrame(self.side, chance.once(in: 3) ? nil : 1000) }
     guard chance.once(in: 60) else { return self.say(&chance) }
     return (0..<6).map { _ in UInt8.random(in: 0...255, using: &chance) }
@@ -115,7 +102,7 @@ private struct Reader {
 /// A tunnel to which anything happens, and two readers behind it.
 private struct Storm: ~Copyable {
   var tunnel: Tunnel
-  var chance: Seeded
+  var chance: SplitMix
   var now = second(0)
   private(set) var readers: Pair<Reader>
   /// All that went to each side, but for the edge's own.
@@ -129,7 +116,7 @@ private struct Storm: ~Copyable {
   private(set) var counts = FrameCounts()
 
   init(_ rules: TunnelRules, isOffloaded: Bool = false, seed: UInt64) {
-    self.chance = Seeded(seed)
+    self.chance = SplitMix(seed: seed)
     let upgrade = TunnelUpgrade(
       isOffloaded: isOffloaded, pingTag: Wire.pingTag, expiresAt: second(90))
     self.tunnel = Tunnel(
@@ -278,7 +265,7 @@ extension Deadline {
 @Suite("tunnel: whatever happens")
 struct TunnelPropertyTests {
   /// Rules of all kinds, so that each is met by some seeds.
-  private static func rules(_ chance: inout Seeded) -> TunnelRules {
+  private static func rules(_ chance: inout SplitMix) -> TunnelRules {
     let excess: TunnelRules.RateLimit.Excess = chance.once(in: 8) ? .close : .throttle
     let limit = TunnelRules.RateLimit(perSecond: 20, burst: 40, excess: excess, from: .both)
     let heartbeat = TunnelRules.Heartbeat(interval: .seconds(3), timeout: .seconds(4), to: .both)
@@ -292,7 +279,7 @@ struct TunnelPropertyTests {
   @Test("each side gets frames, one close frame at most, nothing behind it, and an end")
   func storm() {
     for seed in 0..<800 as Range<UInt64> {
-      var chance = Seeded(seed &* 77 &+ 5)
+      var chance = SplitMix(seed: seed &* 77 &+ 5)
       var storm = Storm(Self.rules(&chance), isOffloaded: chance.once(in: 4), seed: seed)
       for _ in 0..<120 where !storm.wasCut { storm.happen() }
       let deadlineCount = storm.runOut()
@@ -306,7 +293,7 @@ struct TunnelPropertyTests {
   }
 
   /// A stream of one side, whole frames up to some end: a close frame, a fault, or none.
-  private static func stream(_ side: Side, _ chance: inout Seeded) -> [UInt8] {
+  private static func stream(_ side: Side, _ chance: inout SplitMix) -> [UInt8] {
     var speaker = Speaker(side)
     var octets: [UInt8] = []
     for _ in 0..<20 { octets += speaker.say(&chance) }
@@ -320,7 +307,7 @@ struct TunnelPropertyTests {
 
   /// The stream comes in pieces of some sizes; what passed, what was counted, and why it ended.
   private static func cut(
-    _ octets: [UInt8], from side: Side, sizes: Range<Int>, _ chance: inout Seeded
+    _ octets: [UInt8], from side: Side, sizes: Range<Int>, _ chance: inout SplitMix
   ) -> (passed: [UInt8], counts: FrameCounts, cause: Cause?) {
     var storm = Storm(TunnelRules(heartbeat: nil), seed: 0)
     var rest = octets[...]
@@ -335,7 +322,7 @@ struct TunnelPropertyTests {
   @Test("however a stream is cut, the same octets pass", arguments: [Side.downstream, .upstream])
   func cuts(side: Side) {
     for seed in 0..<200 as Range<UInt64> {
-      var chance = Seeded(seed)
+      var chance = SplitMix(seed: seed)
       let octets = Self.stream(side, &chance)
       let whole = Self.cut(octets, from: side, sizes: 10_000..<10_001, &chance)
       #expect(octets.count - whole.passed.count < octets.count, "seed \(seed)")

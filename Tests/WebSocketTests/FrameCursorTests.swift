@@ -1,3 +1,4 @@
+import Net
 import Testing
 import WebSocket
 
@@ -368,7 +369,7 @@ private struct Stream {
   private static let lengths = [0, 1, 2, 7, 124, 125, 126, 127, 128, 300]
   private static let largeLengths = [65535, 65536]
 
-  init(_ sender: FrameHeader.Sender, isLarge: Bool, _ chance: inout Seeded) {
+  init(_ sender: FrameHeader.Sender, isLarge: Bool, _ chance: inout SplitMix) {
     self.sender = sender
     for _ in 0..<Int.random(in: 1...4, using: &chance) { self.addMessage(&chance) }
     if isLarge { for length in Self.largeLengths { self.add(.binary, length, &chance) } }
@@ -377,7 +378,7 @@ private struct Stream {
     self.octets += [0xFF, 0x00, 0xFF]
   }
 
-  private mutating func addMessage(_ chance: inout Seeded) {
+  private mutating func addMessage(_ chance: inout SplitMix) {
     let fragmentCount = Int.random(in: 1...4, using: &chance)
     for number in 1...fragmentCount {
       let first: Opcode = Bool.random(using: &chance) ? .text : .binary
@@ -388,7 +389,7 @@ private struct Stream {
     }
   }
 
-  private mutating func addControl(_ chance: inout Seeded) {
+  private mutating func addControl(_ chance: inout SplitMix) {
     switch Int.random(in: 0..<6, using: &chance) {
     case 0: self.add(.ping, Int.random(in: 0...125, using: &chance), &chance)
     case 1: self.add(.pong, [0, 7, 8, 125].randomElement(using: &chance) ?? 0, &chance)
@@ -400,7 +401,7 @@ private struct Stream {
     }
   }
 
-  private mutating func addClose(_ chance: inout Seeded) {
+  private mutating func addClose(_ chance: inout SplitMix) {
     let codes: [UInt16] = [1000, 1001, 3000, 4999]
     let code = Bool.random(using: &chance) ? codes.randomElement(using: &chance) : nil
     self.closeCode = code.map { CloseCode(rawValue: $0) }
@@ -410,7 +411,7 @@ private struct Stream {
   }
 
   private mutating func add(
-    _ opcode: Opcode, _ length: Int, isFinal: Bool = true, _ chance: inout Seeded
+    _ opcode: Opcode, _ length: Int, isFinal: Bool = true, _ chance: inout SplitMix
   ) {
     let octet = UInt8.random(in: 0...255, using: &chance)
     let payload = [UInt8](repeating: octet, count: length)
@@ -418,7 +419,7 @@ private struct Stream {
   }
 
   private mutating func add(
-    _ opcode: Opcode, payload: [UInt8], isFinal: Bool = true, _ chance: inout Seeded
+    _ opcode: Opcode, payload: [UInt8], isFinal: Bool = true, _ chance: inout SplitMix
   ) {
     let key = self.sender == .client ? UInt32.random(in: .min ... .max, using: &chance) : nil
     let start = self.octets.count
@@ -498,7 +499,7 @@ struct FrameCursorStreamTests {
   @Test("what is found does not depend on where a stream is cut", arguments: 0..<40)
   func anyCut(round: Int) throws {
     let seed = UInt64.random(in: .min ... .max)
-    var chance = Seeded(seed)
+    var chance = SplitMix(seed: seed)
     let sender: FrameHeader.Sender = round.isMultiple(of: 2) ? .client : .server
     let stream = Stream(sender, isLarge: round % 10 < 2, &chance)
     let expected = Reading(stream)
@@ -516,20 +517,5 @@ struct FrameCursorStreamTests {
     for cut in stride(from: 0, to: count, by: count > 10_000 ? 997 : 1) {
       try #require(Reading(stream, upTo: [cut, count]) == expected, place)
     }
-  }
-}
-
-/// Chance that repeats itself: a failure names the seed (SplitMix64).
-private struct Seeded: RandomNumberGenerator {
-  private var state: UInt64
-
-  init(_ seed: UInt64) { self.state = seed }
-
-  mutating func next() -> UInt64 {
-    self.state &+= 0x9E37_79B9_7F4A_7C15
-    var mixed = self.state
-    mixed = (mixed ^ mixed >> 30) &* 0xBF58_476D_1CE4_E5B9
-    mixed = (mixed ^ mixed >> 27) &* 0x94D0_49BB_1331_11EB
-    return mixed ^ mixed >> 31
   }
 }

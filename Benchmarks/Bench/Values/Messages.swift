@@ -1,3 +1,5 @@
+import Net
+
 /// What a message is: so many octets of the ``Pattern``, from a place in it that tells messages and
 /// connections apart.
 struct Message: Equatable {
@@ -95,20 +97,5 @@ struct Pattern {
     var difference: UInt8 = 0
     for index in one.indices { difference |= one[index] ^ other[index] }
     return difference == 0
-  }
-}
-
-/// Chance that repeats itself for a seed (Steele, Lea and Flood's SplitMix64).
-struct SplitMix: RandomNumberGenerator {
-  private var state: UInt64
-
-  init(seed: UInt64) { self.state = seed }
-
-  mutating func next() -> UInt64 {
-    self.state &+= 0x9E37_79B9_7F4A_7C15
-    var mixed = self.state
-    mixed = (mixed ^ mixed >> 30) &* 0xBF58_476D_1CE4_E5B9
-    mixed = (mixed ^ mixed >> 27) &* 0x94D0_49BB_1331_11EB
-    return mixed ^ mixed >> 31
   }
 }

@@ -57,7 +57,7 @@ final class Exchange {
 
   /// A trusted proxy's own number, so that records can be followed through it; a new one otherwise.
   private static func requestID(
-    _ head: RequestHead?, _ isTrusted: Bool, _ chance: inout Chance
+    _ head: RequestHead?, _ isTrusted: Bool, _ chance: inout SplitMix
   ) -> String {
     if isTrusted, let given = head?.fields.first("X-Request-Id"),
       (1...128).contains(given.utf8.count), given.utf8.allSatisfy({ $0 > 0x20 && $0 < 0x7F })

@@ -221,8 +221,9 @@ extension Tunneling {
   private mutating func spliced(_ count: Int, from side: Side, _ bench: inout Workbench) {
     let peekedCount = bench.scratch.inbound.count
     if peekedCount > 0 { self.judgePeeked(from: side, &bench) }
-    self.tunnel.passedUnread(max(0, count - peekedCount), from: side, now: bench.now)
-    self.count(FrameCounts(), max(0, count - peekedCount), from: side)
+    let unreadCount = max(0, count - peekedCount)
+    self.tunnel.passedUnread(unreadCount, from: side, now: bench.now)
+    self.count(FrameCounts(), unreadCount, from: side)
     self.queued(towards: side.other, &bench)
     if count < peekedCount { self.passPeeked(peekedCount - count, from: side, &bench) }
     if !self.tunnel.mayRead(side) { self.needsArming = true }

@@ -170,7 +170,7 @@ extension Tunneling {
       return true
     }
     if self.tunnel.isEnding { self.settleEnd(&bench) }
-    for side in [Side.downstream, .upstream] where self.tunnel.hasFrames(towards: side) {
+    for side in Side.allCases where self.tunnel.hasFrames(towards: side) {
       self.insertFrames(towards: side, &bench)
     }
     if self.needsArming { self.arm(&bench) }
@@ -180,7 +180,7 @@ extension Tunneling {
 
   /// Looks at how much waits for slow peers, the kernel's part included.
   private mutating func noteUntaken(_ bench: borrowing Workbench) {
-    for side in [Side.downstream, .upstream] where self[side].queuedByteCount > 0 {
+    for side in Side.allCases where self[side].queuedByteCount > 0 {
       self.tunnel.untaken(self[side].untakenByteCount(), towards: side, now: bench.now)
     }
   }
@@ -191,7 +191,7 @@ extension Tunneling {
     // A side may have been paused for one that is gone, and no event would tell of its octets.
     self.pump(from: .downstream, &bench)
     self.pump(from: .upstream, &bench)
-    for side in [Side.downstream, .upstream] {
+    for side in Side.allCases {
       self.insertFrames(towards: side, &bench)
       guard self.tunnel.mayEnd(side), !self.isUnderWay(towards: side) else { continue }
       // A socket that is about to be closed need not be told of its end.

@@ -381,6 +381,15 @@ def tunnel(address, target="/", *, tls=None, receive_buffer=None, **parts):
     return wire
 
 
+def is_refused(address):
+    """Whether nobody listens there."""
+    try:
+        connect(address).close()
+    except ConnectionRefusedError:
+        return True
+    return False
+
+
 def ask(address, octets, *, tls=None):
     """The answer to one request, on a connection of its own."""
     with connect(address, tls=tls) as wire:
