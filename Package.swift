@@ -51,7 +51,7 @@ let package = Package(
     library("WebSocket", ["HTTP", crypto]),
     library("Transport", ["Net", "TLS"]),
     library("Admission", ["Net", "HTTP", crypto]),
-    library("Upstream", ["Net", "TLS"]),
+    library("Upstream", ["Net", "TLS", crypto]),
     library("Compression", ["CZlib", "Net", "WebSocket"]),
     library("Tunnel", ["Net", "WebSocket"]),
     library("Telemetry", ["Net", "WebSocket", logging]),

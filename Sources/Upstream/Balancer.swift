@@ -1,19 +1,24 @@
+internal import Glibc
+
 /// Picks one of several endpoints. Pure: loads and chance are passed in.
 public struct Balancer: Sendable {
   /// What is known of an endpoint at the moment of the choice.
   public struct Candidate: Equatable, Sendable {
     /// Index in the group's list.
     public let index: Int
-    /// 1 to 1000.
+    /// At least 1; only its proportion to the others' counts.
     public let weight: Int
     /// Tunnels and attempts that it has now, over the whole process.
     public let load: Int
+    /// hash: what it is known by in every process.
+    public let stableID: UInt64
 
     /// What a group, or a test, knows of an endpoint.
-    public init(index: Int, weight: Int, load: Int) {
+    public init(index: Int, weight: Int, load: Int, stableID: UInt64 = 0) {
       self.index = index
       self.weight = weight
       self.load = load
+      self.stableID = stableID
     }
   }
 
@@ -27,14 +32,20 @@ public struct Balancer: Sendable {
   public init(_ balance: Balance) { self.balance = balance }
 
   /// The index of the endpoint to use, `nil` where there is no candidate.
+  ///
+  /// - Parameter hashKey: what hash goes by; `nil` where the request has nothing to hash.
   public mutating func pick(
-    from candidates: [Candidate], using chance: inout some RandomNumberGenerator
+    from candidates: [Candidate], hashKey: UInt64? = nil,
+    using chance: inout some RandomNumberGenerator
   ) -> Int? {
     guard !candidates.isEmpty else { return nil }
     return switch self.balance {
     case .roundRobin: self.pickInTurn(candidates)
     case .leastConnections: self.pickLeastBusy(candidates)
     case .randomTwo: Self.pickOfTwo(candidates, using: &chance)
+    case .hash:
+      hashKey.map { Self.pickByHash($0, candidates) }
+        ?? Self.pickOfTwo(candidates, using: &chance)
     }
   }
 
@@ -78,5 +89,25 @@ public struct Balancer: Sendable {
   /// Compares what each would have with one more, in proportion to its weight.
   private static func isLessBusy(_ one: Candidate, _ two: Candidate) -> Bool {
     (one.load + 1) * two.weight < (two.load + 1) * one.weight
+  }
+
+  /// Weighted rendezvous hashing (Thaler and Ravishankar; Schindelhauer and Schomaker for weights):
+  /// every candidate draws a lot for the key, and the highest wins. As no lot depends on who else
+  /// draws, only the keys of a candidate that goes move, each to its own second choice, and one that
+  /// comes takes its part evenly from all.
+  private static func pickByHash(_ hashKey: UInt64, _ candidates: [Candidate]) -> Int? {
+    var best: (index: Int, lot: Double)?
+    for candidate in candidates {
+      let lot = Self.lot(of: candidate, for: hashKey)
+      if best.map({ lot > $0.lot }) ?? true { best = (candidate.index, lot) }
+    }
+    return best?.index
+  }
+
+  /// With u even between 0 and 1, -weight / ln u is the highest of all as often as the weight says.
+  private static func lot(of candidate: Candidate, for hashKey: UInt64) -> Double {
+    // 52 bits and a half are what a Double holds; the half keeps u off 0 and 1, which draw no lots.
+    let bits = mixed(hashKey ^ candidate.stableID) >> 12
+    return -Double(candidate.weight) / log((Double(bits) + 0.5) / 0x1p52)
   }
 }

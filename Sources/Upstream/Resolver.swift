@@ -1,4 +1,5 @@
 public import Net
+internal import Synchronization
 
 /// Keeps the names in groups resolved: a thread for each name asks the system, which may block,
 /// and asks again when the answer's lifetime ends.
@@ -18,46 +19,101 @@ public final class Resolver: Sendable {
   public typealias Question = @Sendable (String) throws(NameFault) -> NameAnswer
   /// Asks how long an answer that does not say so may be used. May block.
   public typealias LifetimeQuestion = @Sendable (String) -> Duration?
+  /// Is told of an answer.
+  public typealias Observer = @Sendable (String, Answer) -> Void
 
-  private let watches: [NameWatch]
+  private struct State {
+    var watches: [String: NameWatch] = [:]
+    var isStopped = false
+  }
 
-  /// Starts to resolve the names of `groups`.
+  private let source: NameSource
+  /// Who begins, reloads or ends the process changes it; never a worker.
+  private let state = Mutex(State())
+
+  /// A resolver that serves nobody yet.
   ///
   /// - Parameters:
   ///   - question: how a name is looked up.
   ///   - lifetime: how the lifetime is, after the addresses are in use.
   ///   - observe: told of each answer that differs from the one before, for the log.
   public init(
+    asking question: @escaping Question = NameLookup.resolve,
+    lifetime: @escaping LifetimeQuestion = NameLookup.lifetime(of:),
+    observe: @escaping Observer
+  ) {
+    self.source = NameSource(question: question, lifetime: lifetime, observe: observe)
+  }
+
+  /// A resolver that serves `groups` from the beginning.
+  public convenience init(
     for groups: [Group], asking question: @escaping Question = NameLookup.resolve,
     lifetime: @escaping LifetimeQuestion = NameLookup.lifetime(of:),
-    observe: @escaping @Sendable (String, Answer) -> Void
+    observe: @escaping Observer
   ) throws(Errno) {
-    let names = groups.reduce(into: Set<String>()) { $0.formUnion($1.names) }
-    var watches: [NameWatch] = []
-    for name in names.sorted() {
-      let users = groups.filter { $0.names.contains(name) }
-      watches.append(try NameWatch(name, users, question, lifetime, observe))
-    }
-    self.watches = watches
-    do throws(Errno) {
-      for watch in watches { try watch.start() }
-    } catch {
-      self.stop()
-      throw error
+    self.init(asking: question, lifetime: lifetime, observe: observe)
+    try self.serve(groups)
+  }
+
+  /// Resolves the names of `groups` from now on, and of no others. A name that was resolved before
+  /// gives the groups its last addresses at once and is not asked for anew.
+  ///
+  /// - Throws: what the system lacks for the names that are new; the groups of before are served on.
+  public func serve(_ groups: [Group]) throws(Errno) {
+    try self.state.withLock { (state) throws(Errno) in
+      guard !state.isStopped else { return }
+      let users = Self.users(among: groups)
+      let new = users.filter { state.watches[$0.key] == nil }
+      let begun = try self.begin(new)
+      for (name, watch) in state.watches {
+        if let groups = users[name] { watch.serve(groups) } else { watch.end() }
+      }
+      state.watches = state.watches.filter { users[$0.key] != nil }
+      state.watches.merge(begun) { old, _ in old }
     }
   }
 
-  /// Blocks until each name was asked for once, but not beyond `timeout`: tunnels that come before
-  /// an answer find no server.
+  /// The groups that use each name.
+  private static func users(among groups: [Group]) -> [String: [Group]] {
+    var users: [String: [Group]] = [:]
+    for group in groups {
+      for name in group.names { users[name, default: []].append(group) }
+    }
+    return users
+  }
+
+  /// Watches all these names, or none where the system refuses one.
+  private func begin(_ users: [String: [Group]]) throws(Errno) -> [String: NameWatch] {
+    var begun: [String: NameWatch] = [:]
+    do throws(Errno) {
+      for (name, groups) in users {
+        let watch = try NameWatch(name, of: self.source, for: groups)
+        try watch.start()
+        begun[name] = watch
+      }
+    } catch {
+      for watch in begun.values { watch.end() }
+      throw error
+    }
+    return begun
+  }
+
+  /// Blocks until each name has been asked for once, but not beyond `timeout`: tunnels that come
+  /// before an answer find no server.
   public func waitForFirstAnswers(timeout: Duration) {
     let deadline = Deadline.now().advanced(by: timeout)
-    for watch in self.watches {
+    for watch in self.state.withLock({ Array($0.watches.values) }) {
       _ = watch.answered.wait(timeout: deadline.duration(since: .now()))
     }
   }
 
-  /// Ends the threads, each after the question it may be asking.
-  public func stop() { for watch in self.watches { watch.stopped.ring() } }
+  /// Ends the threads for good, each after the question it may be asking.
+  public func stop() {
+    self.state.withLock { state in
+      for watch in state.watches.values { watch.end() }
+      state = State(isStopped: true)
+    }
+  }
 }
 
 extension Resolver {
@@ -65,74 +121,5 @@ extension Resolver {
   static func pause(after answer: Answer) -> Duration {
     guard case .success(let found) = answer else { return Self.retryInterval }
     return min(max(found.lifetime ?? Self.lifetimeOfUnknown, Self.lifetimeMin), Self.lifetimeMax)
-  }
-}
-
-/// One name, the groups that use it, and the thread that asks for it.
-private final class NameWatch: Sendable {
-  private let name: String
-  private let users: [Group]
-  private let question: Resolver.Question
-  private let lifetime: Resolver.LifetimeQuestion
-  private let observe: @Sendable (String, Resolver.Answer) -> Void
-  let answered: Alarm
-  let stopped: Alarm
-
-  init(
-    _ name: String, _ users: [Group], _ question: @escaping Resolver.Question,
-    _ lifetime: @escaping Resolver.LifetimeQuestion,
-    _ observe: @escaping @Sendable (String, Resolver.Answer) -> Void
-  ) throws(Errno) {
-    self.name = name
-    self.users = users
-    self.question = question
-    self.lifetime = lifetime
-    self.observe = observe
-    self.answered = try Alarm()
-    self.stopped = try Alarm()
-  }
-
-  func start() throws(Errno) {
-    try Thread.start(name: "resolver") { self.run() }.detach()
-  }
-
-  private func run() {
-    var last: Resolver.Answer?
-    var pause = Resolver.retryInterval
-    repeat {
-      let answer = self.ask()
-      if case .success(let found) = answer {
-        for group in self.users { group.update(self.name, to: found.addresses) }
-      }
-      if !Self.isSame(answer, last) { self.observe(self.name, answer) }
-      last = answer
-      self.answered.ring()
-      pause = Resolver.pause(after: self.withLifetime(answer))
-    } while !self.stopped.wait(timeout: pause)
-  }
-
-  /// The answer, with its lifetime where that could be found out. Name servers that do not answer
-  /// hold up nobody here: the addresses are in use already.
-  private func withLifetime(_ answer: Resolver.Answer) -> Resolver.Answer {
-    guard case .success(let found) = answer, found.lifetime == nil else { return answer }
-    return .success(
-      NameAnswer(addresses: found.addresses, lifetime: self.lifetime(self.name)))
-  }
-
-  private func ask() -> Resolver.Answer {
-    do throws(NameFault) {
-      return .success(try self.question(self.name))
-    } catch {
-      return .failure(error)
-    }
-  }
-
-  /// Whether two answers mean the same to a tunnel: the lifetime counts down and is not compared.
-  private static func isSame(_ one: Resolver.Answer, _ two: Resolver.Answer?) -> Bool {
-    switch (one, two) {
-    case (.success(let one), .success(let two)): Set(one.addresses) == Set(two.addresses)
-    case (.failure(let one), .failure(let two)): one == two
-    default: false
-    }
   }
 }

@@ -5,30 +5,14 @@ import Testing
 
 @Suite("groups")
 struct GroupTests {
-  private static func group(_ urls: [String], _ balance: Balance = .roundRobin) throws -> Group {
-    Group(
-      GroupRules(
-        name: "chat", servers: try urls.map { ServerRules(url: try ServerURL(parsing: $0)) },
-        balance: balance))
-  }
-
-  private static func addresses(_ texts: String...) -> [IPAddress] {
-    texts.compactMap { IPAddress(parsing: $0) }
-  }
-
-  private static func pick(_ group: Group, avoiding tried: [Endpoint] = []) -> Endpoint? {
-    var chance = SystemRandomNumberGenerator()
-    return group.pick(avoiding: tried, using: &chance)
-  }
-
   @Test("servers with an address are there at once, those with a name when it is known")
   func begin() throws {
-    let group = try Self.group(["ws://10.0.0.1:80", "unix:/a", "ws://chat:9000", "ws://chat:9001"])
+    let group = try Group("ws://10.0.0.1:80", "unix:/a", "ws://chat:9000", "ws://chat:9001")
     #expect(group.names == ["chat"])
     #expect(group.endpointCount == 2)
-    group.update("chat", to: Self.addresses("10.0.0.7", "::7"))
+    group.update("chat", to: addresses("10.0.0.7", "::7"))
     #expect(group.endpointCount == 6)
-    group.update("other", to: Self.addresses("10.0.0.8"))
+    group.update("other", to: addresses("10.0.0.8"))
     #expect(group.endpointCount == 6)
     group.update("chat", to: [])
     #expect(group.endpointCount == 2)
@@ -36,12 +20,12 @@ struct GroupTests {
 
   @Test("a pick counts, and nobody who was tried is picked again")
   func picks() throws {
-    let group = try Self.group(["ws://10.0.0.1:80", "ws://10.0.0.2:80"])
-    let first = try #require(Self.pick(group))
+    let group = try Group("ws://10.0.0.1:80", "ws://10.0.0.2:80")
+    let first = try #require(group.picked())
     #expect(first.connectionCount == 1)
-    let second = try #require(Self.pick(group, avoiding: [first]))
+    let second = try #require(group.picked(avoiding: [first]))
     #expect(second !== first)
-    #expect(Self.pick(group, avoiding: [first, second]) == nil)
+    #expect(group.picked(avoiding: [first, second]) == nil)
     #expect(first.connectionCount == 1)
     first.end()
     #expect(first.connectionCount == 0)
@@ -50,20 +34,20 @@ struct GroupTests {
 
   @Test("an address that stays keeps its load; a new one begins with none")
   func keepsLoad() throws {
-    let group = try Self.group(["ws://chat:9000"], .leastConnections)
-    group.update("chat", to: Self.addresses("10.0.0.1"))
-    let old = try #require(Self.pick(group))
-    group.update("chat", to: Self.addresses("10.0.0.2", "10.0.0.1"))
-    let new = try #require(Self.pick(group))
+    let group = try Group("ws://chat:9000", balance: .leastConnections)
+    group.update("chat", to: addresses("10.0.0.1"))
+    let old = try #require(group.picked())
+    group.update("chat", to: addresses("10.0.0.2", "10.0.0.1"))
+    let new = try #require(group.picked())
     #expect(new !== old)
     #expect(new.address == .ip(.v4(0x0A00_0002), port: 9000))
     #expect(old.connectionCount == 1)
-    let again = try #require(Self.pick(group, avoiding: [new]))
+    let again = try #require(group.picked(avoiding: [new]))
     #expect(again === old)
     #expect(old.connectionCount == 2)
 
-    group.update("chat", to: Self.addresses("10.0.0.2"))
-    #expect(Self.pick(group, avoiding: [new]) == nil)
+    group.update("chat", to: addresses("10.0.0.2"))
+    #expect(group.picked(avoiding: [new]) == nil)
     // Tunnels to an address that is gone end as others do.
     old.end()
     old.end()
@@ -72,18 +56,16 @@ struct GroupTests {
 
   @Test("a group without a known server picks nobody")
   func unknown() throws {
-    #expect(Self.pick(try Self.group(["ws://chat"])) == nil)
+    #expect(try Group("ws://chat").picked() == nil)
   }
 
   @Test("endpoints have a host to verify and a label for records")
   func labels() throws {
-    let group = try Self.group([
-      "ws://chat:9000", "wss://10.0.0.2", "unix:/run/a.sock", "ws://[::1]",
-    ])
-    group.update("chat", to: Self.addresses("10.0.0.1"))
+    let group = try Group("ws://chat:9000", "wss://10.0.0.2", "unix:/run/a.sock", "ws://[::1]")
+    group.update("chat", to: addresses("10.0.0.1"))
     var seen: [String: String] = [:]
     var tried: [Endpoint] = []
-    while let endpoint = Self.pick(group, avoiding: tried) {
+    while let endpoint = group.picked(avoiding: tried) {
       seen[endpoint.label] = endpoint.host
       tried.append(endpoint)
     }

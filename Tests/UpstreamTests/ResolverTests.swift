@@ -45,12 +45,6 @@ private final class NameServer: Sendable {
 
 @Suite("resolver")
 struct ResolverTests {
-  private static func group(_ urls: String...) throws -> Group {
-    Group(
-      GroupRules(
-        name: "chat", servers: try urls.map { ServerRules(url: try ServerURL(parsing: $0)) }))
-  }
-
   private static func answer(_ text: String, lifetime: Duration? = nil) -> Resolver.Answer {
     .success(NameAnswer(addresses: IPAddress(parsing: text).map { [$0] } ?? [], lifetime: lifetime))
   }
@@ -69,8 +63,8 @@ struct ResolverTests {
   @Test("each name is asked for once, however many use it")
   func names() throws {
     let server = try NameServer(Self.answer("10.0.0.1"))
-    let one = try Self.group("ws://a:1", "ws://b:2", "ws://a:3", "ws://10.0.0.9:4")
-    let two = try Self.group("ws://b:5")
+    let one = try Group("ws://a:1", "ws://b:2", "ws://a:3", "ws://10.0.0.9:4")
+    let two = try Group("ws://b:5")
     let resolver = try Self.resolver(server, one, two)
     resolver.waitForFirstAnswers(timeout: .seconds(10))
     resolver.stop()
@@ -83,7 +77,7 @@ struct ResolverTests {
   @Test("groups without names start no thread, and waiting for them takes no time")
   func nothing() throws {
     let server = try NameServer(Self.answer("10.0.0.1"))
-    let resolver = try Self.resolver(server, try Self.group("ws://10.0.0.1:80"))
+    let resolver = try Self.resolver(server, try Group("ws://10.0.0.1:80"))
     resolver.waitForFirstAnswers(timeout: .seconds(3600))
     resolver.stop()
     #expect(server.questions.isEmpty)
@@ -93,7 +87,7 @@ struct ResolverTests {
   func silence() throws {
     let gate = try Alarm()
     let resolver = try Resolver(
-      for: [try Self.group("ws://chat")],
+      for: [try Group("ws://chat")],
       asking: { (_) throws(NameFault) in
         _ = gate.wait(timeout: .seconds(30))
         throw NameFault(reason: "silence")
@@ -110,7 +104,7 @@ struct ResolverTests {
     let server = try NameServer(
       Self.answer("10.0.0.1", lifetime: .zero), Self.answer("10.0.0.1", lifetime: .zero),
       Self.answer("10.0.0.2", lifetime: .seconds(3600)), observing: 2)
-    let group = try Self.group("ws://chat:80")
+    let group = try Group("ws://chat:80")
     let start = Deadline.now()
     let resolver = try Self.resolver(server, group)
     #expect(server.told.wait(timeout: .seconds(20)))
@@ -127,11 +121,15 @@ struct ResolverTests {
     let fault = NameFault(reason: "no such name")
     let server = try NameServer(
       Self.answer("10.0.0.1", lifetime: .zero), .failure(fault), observing: 2)
-    let group = try Self.group("ws://chat:80")
+    let group = try Group("ws://chat:80")
     let resolver = try Self.resolver(server, group)
     #expect(server.told.wait(timeout: .seconds(20)))
+    // Also those who come after the failure.
+    let late = try Group("ws://chat:81")
+    try resolver.serve([late])
     resolver.stop()
     #expect(group.endpointCount == 1)
+    #expect(Self.address(late) == .ip(.v4(0x0A00_0001), port: 81))
     guard case .failure(fault)? = server.observed.last else {
       Issue.record("\(server.observed)")
       return
@@ -141,7 +139,7 @@ struct ResolverTests {
   @Test("a name that fails at first leaves the group empty")
   func firstFailure() throws {
     let server = try NameServer(.failure(NameFault(reason: "no such name")))
-    let group = try Self.group("ws://chat:80")
+    let group = try Group("ws://chat:80")
     let resolver = try Self.resolver(server, group)
     resolver.waitForFirstAnswers(timeout: .seconds(10))
     resolver.stop()
@@ -162,7 +160,7 @@ struct ResolverTests {
     do {
       let sentinel = Sentinel(gone)
       let resolver = try Resolver(
-        for: [try Self.group("ws://a", "ws://b")],
+        for: [try Group("ws://a", "ws://b")],
         asking: { (_) throws(NameFault) in
           withExtendedLifetime(sentinel) {}
           return NameAnswer(addresses: [], lifetime: .seconds(300))
