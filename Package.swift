@@ -60,7 +60,7 @@ let package = Package(
       "Configuration",
       [
         "Net", "TLS", "HTTP", "Admission", "Upstream", "Tunnel", "Token", "Telemetry", logging,
-        yams,
+        yams, crypto,
       ]),
     library(
       "Edge",
@@ -68,12 +68,13 @@ let package = Package(
         "Net", "TLS", "HTTP", "WebSocket", "Compression", "Transport", "Admission", "Upstream",
         "Tunnel", "Telemetry", "Configuration", logging,
       ]),
+    library("Control", ["Net", "Configuration", "Edge", logging]),
     library("Echo", ["Net", "HTTP", "WebSocket"]),
     .executableTarget(
       name: "sluice",
       dependencies: [
         "Net", "TLS", "HTTP", "Admission", "Upstream", "Telemetry", "Token", "Configuration",
-        "Edge", "Echo", logging, arguments,
+        "Edge", "Control", "Echo", logging, arguments,
       ], swiftSettings: settings),
     .executableTarget(
       name: "bench", dependencies: ["Net", "TLS", "HTTP", "WebSocket", "Transport", arguments],

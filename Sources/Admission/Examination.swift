@@ -30,13 +30,16 @@ public struct Admitted: Sendable {
   public let identityFields: [(name: String, value: String)]
   /// When the ground ends and the tunnel with it, in seconds since 1970; `nil` for never.
   public let expiry: Int64?
+  /// What the token says; `nil` where there was none.
+  public let claims: Claims?
 
   init(
-    method: Method, subject: String? = nil, identityFields: [(name: String, value: String)] = [],
+    method: Method, claims: Claims? = nil, identityFields: [(name: String, value: String)] = [],
     expiry: Int64? = nil
   ) {
     self.method = method
-    self.subject = subject
+    self.claims = claims
+    self.subject = claims?.subject
     self.identityFields = identityFields
     self.expiry = expiry
   }
@@ -97,7 +100,7 @@ private func admission(_ claims: Claims, rule: JWTRule) -> Examination {
   }
   return .admit(
     Admitted(
-      method: .jwt, subject: claims.subject, identityFields: fields,
+      method: .jwt, claims: claims, identityFields: fields,
       expiry: rule.onExpiry == .close ? claims.expiry : nil))
 }
 

@@ -1,4 +1,4 @@
-import HTTP
+public import HTTP
 
 /// A token in a request, before anybody judged it.
 enum FoundToken: Equatable {
@@ -57,17 +57,28 @@ private func subprotocolToken(_ subprotocols: [String]) -> FoundToken {
   return .token(subprotocols[marker + 1])
 }
 
-/// RFC 6265 §5.4: of two cookies of one name the more specific comes first.
 private func cookieToken(_ fields: Fields, name: String) -> FoundToken {
+  cookie(name, in: fields).map { .token($0) } ?? .absent
+}
+
+/// The value of the first cookie of this name that has one. RFC 6265 §5.4: of two cookies of one name
+/// the more specific comes first.
+public func cookie(_ name: String, in fields: Fields) -> String? {
   for line in fields.values("Cookie") {
     for pair in line[...].pieces(separatedBy: ";") {
       guard let (before, behind) = pair.parts(aroundFirst: "="), before.trimmed.hasOctets(of: name)
       else { continue }
       let value = behind.trimmed.unquoted
-      if !value.isEmpty { return .token(String(value)) }
+      if !value.isEmpty { return String(value) }
     }
   }
-  return .absent
+  return nil
+}
+
+/// The decoded octets of the first parameter of this name in a query (RFC 3986 §3.4).
+public func queryParameter(_ name: String, in query: String?) -> [UInt8]? {
+  query?[...].pieces(separatedBy: "&").lazy.map(QueryParameter.init)
+    .first { $0.isNamed(name) }.flatMap { percentDecoded($0.value) }
 }
 
 private func queryToken(_ query: String?, name: String) -> FoundToken {

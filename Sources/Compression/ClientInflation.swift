@@ -17,7 +17,8 @@ public struct ClientInflation: ~Copyable {
     var byteCount: UInt64 = 0
   }
 
-  private let messageByteCountMax: UInt64
+  /// Octets that a message may have, inflated where it is compressed.
+  public var messageByteCountMax: UInt64
   private let maskKeys: () -> UInt32
   private var inflater: Inflater
   private var place = Place.header
@@ -102,8 +103,14 @@ public struct ClientInflation: ~Copyable {
     }
   }
 
+  /// What the present message may still have; the limit may have been lowered below what it has.
+  private var messageByteCountLeft: UInt64 {
+    let count = self.message?.byteCount ?? 0
+    return self.messageByteCountMax > count ? self.messageByteCountMax - count : 0
+  }
+
   private mutating func count(_ byteCount: UInt64) throws(CompressionFault) {
-    let left = self.messageByteCountMax - (self.message?.byteCount ?? 0)
+    let left = self.messageByteCountLeft
     guard byteCount <= left else { throw .messageTooBig }
     self.message?.byteCount += byteCount
   }
@@ -201,7 +208,7 @@ extension ClientInflation {
     of frame: OpenFrame, in output: borrowing Buffer
   ) -> UnsafeMutableRawBufferPointer {
     let room = unsafe frame.room(in: output)
-    let left = self.messageByteCountMax - (self.message?.byteCount ?? 0)
+    let left = self.messageByteCountLeft
     // SAFETY: `left` is less than the room's count, so that one octet more is within it.
     guard left < UInt64(room.count) else { return unsafe room }
     return unsafe UnsafeMutableRawBufferPointer(rebasing: room[...Int(left)])

@@ -12,6 +12,8 @@ extension Configuration {
   public static func load(
     path: String, environment: [String: String]
   ) throws(ConfigurationErrors) -> Configuration {
+    // Before the reading: what is written meanwhile is seen as a change later.
+    let stamp = FileStamp(of: path)
     let yaml: String
     do {
       yaml = try readFile(at: path, byteCountMax: Self.fileByteCountMax)
@@ -20,8 +22,10 @@ extension Configuration {
       let message = String(error.message.dropFirst(path.count + 2))
       throw ConfigurationErrors([Problem(file: path, line: nil, keyPath: "", message: message)])
     }
-    return try Self.parse(
+    var configuration = try Self.parse(
       yaml: yaml, path: path, directory: directory(ofFile: path), environment: environment)
+    configuration.files.insert(stamp, at: 0)
+    return configuration
   }
 
   /// Checks the text of a file.

@@ -12,6 +12,8 @@ public struct Configuration: Sendable {
   public var listeners: [ListenerRules]
   /// Over how long the closes of a shutdown are paced, before what is left is cut.
   public var shutdownGrace: Duration
+  /// Over how long the closes of tunnels are paced whose route or server a reload takes away.
+  public var drainOver: Duration
   /// The proxies whose X-Forwarded-For is believed.
   public var trustedProxies: [AddressRange]
   /// What bounds the process and every connection.
@@ -22,16 +24,20 @@ public struct Configuration: Sendable {
   public var upstreams: [GroupRules]
   /// What is logged, and how.
   public var log: LogRules
+  /// What the files held when they were read: the configuration's own, and those that it names.
+  public var files: [FileStamp] = []
 
   /// A configuration made in code. What a file is checked for is the caller's to see to here.
   public init(
     workers: Int? = nil, listeners: [ListenerRules], shutdownGrace: Duration = .seconds(30),
-    trustedProxies: [AddressRange] = [], limits: Limits = Limits(), routes: [RouteRules],
-    upstreams: [GroupRules], log: LogRules = LogRules()
+    drainOver: Duration = .seconds(30), trustedProxies: [AddressRange] = [],
+    limits: Limits = Limits(), routes: [RouteRules], upstreams: [GroupRules],
+    log: LogRules = LogRules()
   ) {
     self.workers = workers
     self.listeners = listeners
     self.shutdownGrace = shutdownGrace
+    self.drainOver = drainOver
     self.trustedProxies = trustedProxies
     self.limits = limits
     self.routes = routes

@@ -13,6 +13,8 @@ public struct ListenerRules: Sendable {
   public var tls: ServerContext?
   /// What ``tls`` was made from, for people to see.
   public var tlsSource: ListenerTLSSource?
+  /// What its part of the file, and the files named there, came to; empty for one made in code.
+  public var fingerprint = ""
 
   /// A listener at `address`, plain without `tls`.
   public init(
@@ -61,6 +63,8 @@ public struct RouteRules: Sendable {
   public var setPrefix: String?
   /// The name of one of the configuration's ``Configuration/upstreams``.
   public var upstream: String
+  /// What its part of the file, and the files named there, came to; empty for one made in code.
+  public var fingerprint = ""
 
   /// A route. Without more it forwards requests as they are.
   public init(

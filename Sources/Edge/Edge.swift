@@ -3,12 +3,11 @@ public import Configuration
 public import Logging
 public import Net
 internal import Synchronization
-internal import TLS
 internal import Telemetry
 internal import Transport
 internal import Upstream
 
-/// Why an edge cannot start.
+/// Why an edge cannot start, or cannot take a new configuration.
 public struct EdgeError: Error, CustomStringConvertible, Sendable {
   /// One sentence that names the listener, where one is at fault.
   public let description: String
@@ -16,60 +15,101 @@ public struct EdgeError: Error, CustomStringConvertible, Sendable {
 
 /// The data plane: listeners, workers and the resolver of one process.
 ///
-///     let edge = try Edge(configuration, log: logger)
+///     let edge = try Edge(configuration, log: makeLogger)
 ///     …
+///     try edge.adopt(changed)  // on SIGHUP
 ///     edge.drain()             // on SIGTERM
 ///     edge.waitUntilDone()
 public final class Edge: Sendable {
-  /// Where it listens, in the order of the configuration, with real port numbers.
-  public let addresses: [SocketAddress]
+  /// Makes the logger that a configuration asks for.
+  public typealias MakeLogger = @Sendable (LogRules) -> Logger
 
-  private let configuration: Configuration
-  private let workers: [(mailbox: Mailbox<Message>, thread: Thread)]
-  private let resolver: Resolver
-  private let log: Logger
-  /// For each worker, what each route's tunnels carried on it.
-  private let meters: [[TrafficMeter]]
+  /// What a reload replaces.
+  struct State {
+    var configuration: Configuration
+    var snapshot: Snapshot
+    var listeners: ListenerTable
+    /// Routes of earlier configurations, whose tunnels may live.
+    var retired: [Route] = []
+    var isDraining = false
+  }
+
+  struct WorkerHandle: Sendable {
+    let mailbox: Mailbox<Message>
+    let thread: Thread
+  }
+
+  let state: Mutex<State>
+  let workers: [WorkerHandle]
+  let resolver: Resolver
+  let prober: Prober
+  let commons: Commons
+  let makeLogger: MakeLogger
 
   /// How long the start waits for the first addresses of upstream names.
-  private static let firstAnswersTimeout = Duration.seconds(2)
+  static let firstAnswersTimeout = Duration.seconds(2)
 
   /// Binds all listeners and begins to serve.
   ///
+  /// - Parameters:
+  ///   - inherited: sockets that the process was started with; those that the configuration names are
+  ///     used, the others closed.
+  ///   - secret: what sticky cookies are signed with. Cookies of an edge with another one are as good
+  ///     as none.
+  ///   - makeLogger: called now and with each new configuration.
   /// - Throws: which listener cannot be bound, or what the system lacks.
-  public init(_ configuration: Configuration, log: Logger) throws {
+  public init(
+    _ configuration: Configuration, inherited: [ListeningSocket] = [], secret: [UInt8],
+    makeLogger: @escaping MakeLogger
+  ) throws {
     let descriptorLimit = ProcessLimits.raiseDescriptorLimit()
-    self.configuration = configuration
-    self.log = log
-    let snapshot = Snapshot(configuration)
+    let log = makeLogger(configuration.log)
     let workerCount = configuration.workers ?? ProcessLimits.processorCount
-    let listeners = try Self.bind(configuration.listeners, workerCount)
-    self.addresses = listeners.first?.map { $0.socket.address } ?? []
-    self.resolver = try Resolver(for: snapshot.groups) { Self.note($0, $1, log) }
-    self.resolver.waitForFirstAnswers(timeout: Self.firstAnswersTimeout)
-    let share = WorkerShare(
-      of: configuration, workerCount: workerCount, descriptorLimit: descriptorLimit)
-    let meters = (0..<workerCount).map { _ in snapshot.routes.map { _ in TrafficMeter() } }
-    self.meters = meters
-    let mailboxes = try (0..<workerCount).map { _ in try Mailbox<Message>() }
+    let snapshot = Snapshot(configuration, workerCount: workerCount, log: log)
+    let table = try ListenerTable(
+      configuration.listeners, workerCount: workerCount, inherited: inherited)
+    self.makeLogger = makeLogger
+    let pipeCountMax = WorkerShare.pipeCountMax(workerCount, descriptorLimit)
     let commons = Commons(
       occupancy: Occupancy(
         connectionCountMax: configuration.limits.connections, descriptorLimit: descriptorLimit,
         // Each worker is about to open its epoll instance, and pipes in time.
         openDescriptorCount: ProcessLimits.openDescriptorCount()
-          + workerCount * (1 + 2 * share.pipeCountMax)),
-      quotas: ClientQuotas(), log: log, access: AccessLog(log, isOn: configuration.log.access))
-    let starts = try (0..<workerCount).map { _ in try WorkerStart() }
-    self.workers = try (0..<workerCount).map { index in
-      let (mailbox, row, start) = (mailboxes[index], listeners[index], starts[index])
-      let thread = try Thread.start(name: "worker-\(index)") {
-        Self.serve(row, start) {
-          try Workbench(snapshot, commons, mailbox, meters[index], share)
-        }
+          + workerCount * (1 + 2 * pipeCountMax)),
+      quotas: ClientQuotas(), signer: StickySigner(secret: secret), log: log)
+    self.commons = commons
+    self.resolver = Resolver { name, answer in Self.note(name, answer, commons.log) }
+    try self.resolver.serve(snapshot.groups)
+    self.resolver.waitForFirstAnswers(timeout: Self.firstAnswersTimeout)
+    self.state = Mutex(State(configuration: configuration, snapshot: snapshot, listeners: table))
+    let workers = try Self.start(snapshot, self.commons, table, workerCount, pipeCountMax)
+    self.workers = workers
+    self.prober = try Prober { group, endpoint, change in
+      Self.note(group, endpoint, change, commons.log)
+      guard case .becameUnhealthy = change, group.rules.healthCheck?.onUnhealthy == .close else {
+        return
       }
-      return (mailbox, thread)
+      for worker in workers { worker.mailbox.post(.serverDied(endpoint)) }
+    }
+    self.prober.serve(snapshot.groups)
+  }
+
+  private static func start(
+    _ snapshot: Snapshot, _ commons: Commons, _ table: ListenerTable, _ workerCount: Int,
+    _ pipeCountMax: Int
+  ) throws -> [WorkerHandle] {
+    let starts = try (0..<workerCount).map { _ in try WorkerStart() }
+    let workers = try (0..<workerCount).map { index in
+      let (mailbox, start) = (try Mailbox<Message>(), starts[index])
+      let listeners = table.listeners(ofWorker: index)
+      let share = WorkerShare(index: index, workerCount: workerCount, pipeCountMax: pipeCountMax)
+      let thread = try Thread.start(name: "worker-\(index)") {
+        Self.serve(listeners, start) { try Workbench(snapshot, commons, mailbox, share) }
+      }
+      return WorkerHandle(mailbox: mailbox, thread: thread)
     }
     for start in starts { try start.wait() }
+    return workers
   }
 
   private static func serve(
@@ -84,51 +124,46 @@ public final class Edge: Sendable {
     }
   }
 
+  /// Where it listens, in the order of the configuration, with real port numbers.
+  public var addresses: [SocketAddress] { self.state.withLock { $0.listeners.addresses } }
+
+  /// What it runs with.
+  public var configuration: Configuration { self.state.withLock { $0.configuration } }
+
+  /// The present configuration's logger.
+  public var log: Logger { self.commons.log }
+
   /// Ends accepting at once and lets tunnels live for the configured grace.
   public func drain() {
-    for worker in self.workers {
-      worker.mailbox.post(.drain(grace: self.configuration.shutdownGrace))
+    let grace = self.state.withLock { state in
+      state.isDraining = true
+      return state.configuration.shutdownGrace
     }
+    for worker in self.workers { worker.mailbox.post(.drain(grace: grace)) }
     self.resolver.stop()
+    self.prober.stop()
   }
 
   /// Blocks until every worker has ended, which follows ``drain()``, then logs what each route
   /// carried. Once only.
   public func waitUntilDone() {
     for worker in self.workers { worker.thread.join() }
-    for (index, route) in self.configuration.routes.enumerated() {
-      let meters = self.meters.map { $0[index] }
-      guard meters.contains(where: { !$0.endCounts.isEmpty }) else { continue }
-      self.log.info("traffic", metadata: TrafficMeter.metadata(route: route.name, meters))
-    }
+    let routes = self.state.withLock { $0.snapshot.routes + $0.retired }
+    for route in routes { route.logTraffic(self.log) }
   }
 
-  /// Every worker's end of every listener. The first worker's decide on the port where 0 is asked
-  /// for; a unix socket is bound once and shared.
-  private static func bind(
-    _ rules: [ListenerRules], _ workerCount: Int
-  ) throws(EdgeError) -> [[Listener]] {
-    var rows: [[Listener]] = []
-    for worker in 0..<workerCount {
-      var row: [Listener] = []
-      for (index, listener) in rules.enumerated() {
-        let first = worker == 0 ? nil : rows[0][index].socket
-        row.append(Listener(try Self.bind(listener.address, first), tls: listener.tls))
-      }
-      rows.append(row)
-    }
-    return rows
-  }
-
-  private static func bind(
-    _ address: SocketAddress, _ first: ListeningSocket?
-  ) throws(EdgeError) -> ListeningSocket {
-    do throws(Errno) {
-      if let first, case .unix = address { return try ListeningSocket(sharing: first) }
-      if first == nil { try ListeningSocket.requireFree(address) }
-      return try ListeningSocket(binding: first?.address ?? address)
-    } catch {
-      throw EdgeError(description: "cannot listen on \(address): \(error)")
+  private static func note(
+    _ group: Group, _ endpoint: Endpoint, _ change: Health.Change, _ log: Logger
+  ) {
+    var metadata: Logger.Metadata = [
+      "upstream": "\(endpoint.label)", "group": "\(group.rules.name)",
+    ]
+    metadata["probe"] = endpoint.probeDetail.map { "\($0)" }
+    switch change {
+    case .becameUnhealthy: log.warning("server unhealthy", metadata: metadata)
+    case .becameHealthy: log.notice("server healthy", metadata: metadata)
+    case .ejected: log.warning("server ejected", metadata: metadata)
+    case .readmitted: log.notice("server readmitted", metadata: metadata)
     }
   }
 
@@ -141,6 +176,15 @@ public final class Edge: Sendable {
       log.warning(
         "cannot resolve", metadata: ["name": "\(name)", "reason": "\(fault.reason)"])
     }
+  }
+}
+
+extension Route {
+  /// Writes what its tunnels carried, where there were any.
+  func logTraffic(_ log: Logger) {
+    guard self.meters.contains(where: { !$0.endCounts.isEmpty }) else { return }
+    log.info(
+      "traffic", metadata: TrafficMeter.metadata(route: self.rules.name, self.meters))
   }
 }
 

@@ -37,6 +37,11 @@ enum Limits {
   static let graceTailDivisor = 4
   /// Octets of queues that each worker has at least, whatever its part of the budget is.
   static let queuedByteCountMin = 128 * 1024
+  /// Over how long the tunnels of a server that was declared dead are closed: they are of no use to
+  /// anybody, but their clients are not to come back all at once.
+  static let deadServerSpan = Duration.seconds(3)
+  /// Octets of the answer to a probe of a server's health that are looked at.
+  static let probeHeadByteCountMax = 16 * 1024
   /// How long neither side of an answer that is passed through may be silent.
   static let responseTimeout = Duration.seconds(60)
   /// Receives for one connection and turn, so that a busy peer does not starve the others.

@@ -6,7 +6,7 @@ internal import Synchronization
 /// Touched when a connection begins or ends, never by a message.
 final class Occupancy: Sendable {
   /// Connections that are served; further ones are told 503.
-  private let connectionCountMax: Int
+  private let connectionCountMax: Atomic<Int>
   /// Descriptors for connections: the process's limit less what is open anyway and a reserve for
   /// files, resolver and the like.
   private let descriptorCountMax: Int
@@ -18,9 +18,16 @@ final class Occupancy: Sendable {
   ///   - descriptorLimit: what the kernel allows the process.
   ///   - openDescriptorCount: what is open before the first connection.
   init(connectionCountMax: Int, descriptorLimit: Int, openDescriptorCount: Int) {
-    self.connectionCountMax = connectionCountMax
+    self.connectionCountMax = Atomic(connectionCountMax)
     let reserve = max(16, descriptorLimit / 50)
     self.descriptorCountMax = max(4, descriptorLimit - openDescriptorCount - reserve)
+  }
+
+  private var connectionLimit: Int { self.connectionCountMax.load(ordering: .relaxed) }
+
+  /// A new configuration has another limit. Nobody who is here has to go.
+  func setConnectionCountMax(_ count: Int) {
+    self.connectionCountMax.store(count, ordering: .relaxed)
   }
 
   /// Connections that live now.
@@ -29,7 +36,7 @@ final class Occupancy: Sendable {
   /// Whether one more client can be taken, if only to be told 503. A part of the descriptors is
   /// kept for the servers' side of those that are taken.
   var mayAccept: Bool {
-    self.connectionCount < self.connectionCountMax + Limits.surplusConnectionCountMax
+    self.connectionCount < self.connectionLimit + Limits.surplusConnectionCountMax
       && self.descriptors.load(ordering: .relaxed) < self.descriptorCountMax
   }
 
@@ -37,7 +44,7 @@ final class Occupancy: Sendable {
   /// are left for clients that are to be told 503.
   var maySpareTunnel: Bool {
     let left = self.descriptorCountMax - self.descriptors.load(ordering: .relaxed)
-    return self.connectionCount <= self.connectionCountMax
+    return self.connectionCount <= self.connectionLimit
       && left > max(2, self.descriptorCountMax / 16)
   }
 

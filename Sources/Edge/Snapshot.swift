@@ -1,48 +1,92 @@
 internal import Admission
 internal import Configuration
+internal import Logging
 internal import Net
+internal import Telemetry
 internal import Tunnel
 internal import Upstream
 
 /// A configuration as the workers use it: immutable, shared, swapped as a whole.
 final class Snapshot: Sendable {
   let limits: Configuration.Limits
+  /// Over how long the closes of tunnels are paced that this snapshot has no place for.
+  let drainOver: Duration
   let trustedProxies: [AddressRange]
   /// In the order of the file: the first that matches answers.
   let routes: [Route]
   /// All groups, for the resolver.
   let groups: [Group]
+  let log: Logger
+  let access: AccessLog
+  private let routesByName: [String: Route]
 
-  init(_ configuration: Configuration) {
+  /// - Parameters:
+  ///   - earlierGroups: those of earlier snapshots: servers keep their load and their health.
+  ///   - earlierRoutes: those of earlier snapshots, whose counts go on.
+  ///   - workerCount: how many workers count.
+  init(
+    _ configuration: Configuration, groups earlierGroups: [Group] = [],
+    routes earlierRoutes: [Route] = [], workerCount: Int, log: Logger
+  ) {
     self.limits = configuration.limits
+    self.drainOver = configuration.drainOver
     self.trustedProxies = configuration.trustedProxies
-    let groups = configuration.upstreams.map { Group($0) }
-    self.groups = groups
-    self.routes = configuration.routes.enumerated().compactMap { index, rules in
-      groups.first { $0.rules.name == rules.upstream }.map { Route(rules, $0, index: index) }
+    self.log = log
+    self.access = AccessLog(log, isOn: configuration.log.access)
+    let groups = configuration.upstreams.map { rules in
+      Group(rules, inheriting: earlierGroups.first { $0.rules.name == rules.name })
     }
+    self.groups = groups
+    self.routes = configuration.routes.compactMap { rules in
+      let group = groups.first { $0.rules.name == rules.upstream }
+      let earlier = earlierRoutes.first { $0.rules.name == rules.name }
+      return group.map { Route(rules, $0, inheriting: earlier, workerCount: workerCount) }
+    }
+    self.routesByName = Dictionary(
+      self.routes.map { ($0.rules.name, $0) }, uniquingKeysWith: { first, _ in first })
   }
 
   /// The route that answers for this host and path.
   func route(host: String, path: String) -> Route? {
     self.routes.first { $0.rules.match.matches(host: host, path: path) }
   }
+
+  /// Whether a route is this snapshot's own.
+  func has(_ route: Route) -> Bool { self.routesByName[route.rules.name] === route }
+
+  /// What becomes of a tunnel of an earlier snapshot.
+  enum Fate {
+    /// It goes on, under the terms of this route.
+    case stays(Route)
+    case ends(Cause)
+  }
+
+  /// A tunnel goes on where its route still leads to its server, whatever else has changed.
+  func fate(ofTunnelOn route: Route, to endpoint: Endpoint) -> Fate {
+    guard let present = self.routesByName[route.rules.name] else { return .ends(.routeRemoved) }
+    return present.group.has(endpoint.url) ? .stays(present) : .ends(.serverRemoved)
+  }
 }
 
-/// A route and the servers it leads to. Tunnels keep the one they were admitted under.
+/// A route and the servers it leads to.
 final class Route: Sendable {
   let rules: RouteRules
   let group: Group
   /// What holds for its tunnels.
   let terms: TunnelTerms
-  /// Its place among the snapshot's routes, for the workers' meters.
-  let index: Int
+  /// What its tunnels carried, by worker. Outlives the snapshot.
+  let meters: [TrafficMeter]
 
-  init(_ rules: RouteRules, _ group: Group, index: Int) {
+  init(_ rules: RouteRules, _ group: Group, inheriting earlier: Route?, workerCount: Int) {
     self.rules = rules
     self.group = group
-    self.index = index
-    self.terms = TunnelTerms(
-      rules.tunnel, closeTimeout: Limits.closeTimeout, halfClosedTimeout: Limits.halfClosedTimeout)
+    self.meters = earlier?.meters ?? (0..<workerCount).map { _ in TrafficMeter() }
+    if let terms = earlier?.terms, terms.rules == rules.tunnel {
+      self.terms = terms
+    } else {
+      self.terms = TunnelTerms(
+        rules.tunnel, closeTimeout: Limits.closeTimeout,
+        halfClosedTimeout: Limits.halfClosedTimeout)
+    }
   }
 }

@@ -2,8 +2,10 @@ internal import Admission
 internal import Configuration
 internal import Logging
 internal import Net
+internal import Synchronization
 internal import Telemetry
 internal import Transport
+internal import Upstream
 
 /// What one worker lends to the connection whose turn it is. One owner, one thread, no lock.
 struct Workbench: ~Copyable {
@@ -16,26 +18,23 @@ struct Workbench: ~Copyable {
   var unfinished: [Token] = []
   /// Chance for balancing, and the numbers of requests.
   var chance = SplitMix(seed: .random(in: .min ... .max))
-  /// Whether no new tunnel is admitted any more.
-  var isDraining = false
-  /// When a tunnel that begins while the worker drains is closed.
-  var drainsUntil = Deadline.never
-  let snapshot: Snapshot
+  /// Whether the worker is about to end, and how.
+  var departure = Departure.none
+  /// The configuration that holds for who comes now.
+  private(set) var snapshot: Snapshot
   let commons: Commons
   let mailbox: Mailbox<Message>
-  /// What each route's tunnels carried here, in the order of the snapshot's routes.
-  let meters: [TrafficMeter]
+  private let share: WorkerShare
   /// Octets that may wait here for slow peers.
-  private let queuedByteCountMax: Int
+  private var queuedByteCountMax: Int
 
   init(
-    _ snapshot: Snapshot, _ commons: Commons, _ mailbox: Mailbox<Message>, _ meters: [TrafficMeter],
-    _ share: WorkerShare
+    _ snapshot: Snapshot, _ commons: Commons, _ mailbox: Mailbox<Message>, _ share: WorkerShare
   ) throws {
     let loop = try EventLoop()
     let scratch = try Scratch(pipeCountMax: share.pipeCountMax)
-    self.meters = meters
-    self.queuedByteCountMax = share.queuedByteCountMax
+    self.share = share
+    self.queuedByteCountMax = share.queuedByteCountMax(of: snapshot.limits)
     self.loop = loop
     self.scratch = scratch
     self.wheel = TimerWheel(now: .now())
@@ -43,6 +42,15 @@ struct Workbench: ~Copyable {
     self.commons = commons
     self.mailbox = mailbox
   }
+
+  /// A new configuration holds from now on.
+  mutating func adopt(_ snapshot: Snapshot) {
+    self.snapshot = snapshot
+    self.queuedByteCountMax = self.share.queuedByteCountMax(of: snapshot.limits)
+  }
+
+  /// What a route's tunnels carry on this worker.
+  func meter(of route: Route) -> TrafficMeter { route.meters[self.share.index] }
 
   /// Sets the one deadline of a connection's present phase.
   mutating func arm(_ token: Token, after timeout: Duration) {
@@ -65,18 +73,45 @@ extension Workbench {
   var hasShedEnough: Bool { self.queuedByteCount <= self.queuedByteCountMax / 4 * 3 }
 }
 
+/// How a worker comes to its end: its tunnels are closed one after the other, and what is left at
+/// last is cut.
+enum Departure {
+  /// It does not.
+  case none
+  /// The process stops: who asks is told to go elsewhere. Tunnels are closed until then.
+  case stopping(until: Deadline)
+  /// Another process accepts already: who was accepted here is served. Tunnels are closed until then.
+  case givingWay(until: Deadline)
+
+  /// Whether who asks is refused.
+  var refusesRequests: Bool { if case .stopping = self { true } else { false } }
+
+  /// When the last of the tunnels is closed; `nil` where they need not be.
+  var closesUntil: Deadline? {
+    switch self {
+    case .none: nil
+    case .stopping(let until), .givingWay(let until): until
+    }
+  }
+}
+
 /// One worker's part of what the process has.
-struct WorkerShare {
+struct WorkerShare: Sendable {
+  /// Its number among the workers, from 0.
+  let index: Int
+  let workerCount: Int
   /// Pipes that it may have.
   let pipeCountMax: Int
-  /// Octets that may wait on it for slow peers.
-  let queuedByteCountMax: Int
 
-  init(of configuration: Configuration, workerCount: Int, descriptorLimit: Int) {
+  /// Pipes of each of so many workers.
+  static func pipeCountMax(_ workerCount: Int, _ descriptorLimit: Int) -> Int {
     let pipeDescriptorCount = descriptorLimit / Limits.pipeDescriptorsDivisor
-    self.pipeCountMax = min(Limits.pipeCountMax, pipeDescriptorCount / (2 * workerCount))
-    self.queuedByteCountMax = max(
-      configuration.limits.queuedByteCountMax / workerCount, Limits.queuedByteCountMin)
+    return min(Limits.pipeCountMax, pipeDescriptorCount / (2 * workerCount))
+  }
+
+  /// Octets that may wait on it for slow peers.
+  func queuedByteCountMax(of limits: Configuration.Limits) -> Int {
+    max(limits.queuedByteCountMax / self.workerCount, Limits.queuedByteCountMin)
   }
 }
 
@@ -84,15 +119,21 @@ struct WorkerShare {
 final class Commons: Sendable {
   let occupancy: Occupancy
   let quotas: ClientQuotas
-  let log: Logger
-  let access: AccessLog
+  /// Makes and reads the cookies that lead clients back to their servers.
+  let signer: StickySigner
+  private let presentLog: Mutex<Logger>
 
-  init(occupancy: Occupancy, quotas: ClientQuotas, log: Logger, access: AccessLog) {
+  init(occupancy: Occupancy, quotas: ClientQuotas, signer: StickySigner, log: Logger) {
     self.occupancy = occupancy
+    self.signer = signer
     self.quotas = quotas
-    self.log = log
-    self.access = access
+    self.presentLog = Mutex(log)
   }
+
+  /// For those that have no snapshot: the present one's logger.
+  var log: Logger { self.presentLog.withLock { $0 } }
+
+  func adopt(_ log: Logger) { self.presentLog.withLock { $0 = log } }
 }
 
 /// What other threads tell a worker.
@@ -101,4 +142,10 @@ enum Message: Sendable {
   case verdict(Token, Verdict)
   /// Accept nobody any more, let tunnels live for so long, then cut them.
   case drain(grace: Duration)
+  /// The same, where another process accepts from the same sockets.
+  case giveWay(grace: Duration)
+  /// This server was declared dead, and its tunnels are to be closed.
+  case serverDied(Endpoint)
+  /// Another configuration holds, and these are the listeners from now on.
+  case adopt(Snapshot, [Listener])
 }

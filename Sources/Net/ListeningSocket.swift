@@ -14,13 +14,13 @@ public enum Accepted: ~Copyable {
 }
 
 /// A socket that clients connect to. It listens until ``close()``, or until the last reference to it
-/// goes: then who waits and was not accepted is reset.
+/// goes: then who waits and was not accepted is reset, unless another process has the socket, too.
 public final class ListeningSocket: Sendable {
   let descriptor: CInt
   /// Where it listens; the port is the real one where 0 was asked for.
   public let address: SocketAddress
   /// Whether a unix socket's file goes with this descriptor.
-  private let ownsPath: Bool
+  private let ownsPath: Atomic<Bool>
   private let isClosed = Atomic<Bool>(false)
 
   /// Connections that the kernel keeps until they are accepted (it may allow fewer: somaxconn).
@@ -67,15 +67,44 @@ public final class ListeningSocket: Sendable {
   private init(_ descriptor: CInt, _ address: SocketAddress, ownsPath: Bool) {
     self.descriptor = descriptor
     self.address = address
-    self.ownsPath = ownsPath
+    self.ownsPath = Atomic(ownsPath)
   }
+
+  /// A socket that the process was started with; `nil` where the number is no listening stream
+  /// socket of a family that is known here.
+  /// A unix socket's file is somebody else's until ``ownPath(_:)``.
+  public convenience init?(inheriting number: CInt) {
+    guard Self.option(number, SO_ACCEPTCONN) == 1, Self.option(number, SO_TYPE) == Self.streamType,
+      let address = Self.boundAddress(number)
+    else { return nil }
+    _ = fcntl(number, F_SETFD, FD_CLOEXEC)
+    _ = fcntl(number, F_SETFL, fcntl(number, F_GETFL) | O_NONBLOCK)
+    if case .ip = address { Self.enable(number, CInt(IPPROTO_TCP), TCP_NODELAY) }
+    self.init(number, address, ownsPath: false)
+  }
+
+  private static let streamType = CInt(SOCK_STREAM.rawValue)
+
+  /// An option of the socket level whose value is an int; `nil` for what is no socket.
+  private static func option(_ number: CInt, _ name: CInt) -> CInt? {
+    var value: CInt = 0
+    var length = socklen_t(MemoryLayout<CInt>.size)
+    // SAFETY: both options are ints.
+    guard unsafe getsockopt(number, SOL_SOCKET, name, &value, &length) == 0 else { return nil }
+    return value
+  }
+
+  /// Whether a unix socket's file goes when this is closed: not where another process listens there.
+  public func ownPath(_ owns: Bool) { self.ownsPath.store(owns, ordering: .relaxed) }
 
   deinit { self.close() }
 
   /// Stops listening at once. The one thread that accepts here calls it, and accepts no more.
   public func close() {
     guard !self.isClosed.exchange(true, ordering: .relaxed) else { return }
-    if self.ownsPath, case .unix(let path) = self.address { _ = unsafe unlink(path) }
+    if self.ownsPath.load(ordering: .relaxed), case .unix(let path) = self.address {
+      _ = unsafe unlink(path)
+    }
     _ = Glibc.close(self.descriptor)
   }
 

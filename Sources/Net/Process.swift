@@ -26,6 +26,19 @@ public enum ProcessLimits {
   /// Processors this process may run on (sched_getaffinity(2)), at least 1.
   public static var processorCount: Int { max(1, Int(sluice_cpu_count())) }
 
+  /// Where this program lies, or lay when it was started; `nil` where /proc is not mounted.
+  public static func programPath() -> String? {
+    var octets = [UInt8](repeating: 0, count: 4096)
+    // SAFETY: at most the array's count is written.
+    let count = unsafe octets.withUnsafeMutableBytes { bytes in
+      guard let start = unsafe bytes.assumingMemoryBound(to: CChar.self).baseAddress else {
+        return 0
+      }
+      return unsafe readlink("/proc/self/exe", start, bytes.count)
+    }
+    return count > 0 ? String(decoding: octets.prefix(count), as: UTF8.self) : nil
+  }
+
   /// Ends the process at once, without unwinding anything.
   public static func exitNow(_ code: CInt) -> Never { _exit(code) }
 }

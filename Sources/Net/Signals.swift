@@ -1,19 +1,35 @@
 internal import CLinux
 internal import Glibc
 
-/// The signals a person or a supervisor ends the process with.
-public enum Signal: Sendable {
+/// The signals with which a person or a supervisor says something to the process.
+public enum Signal: Sendable, CaseIterable {
+  /// SIGINT: end.
   case interrupt
+  /// SIGTERM: end.
   case terminate
+  /// SIGHUP: read the configuration again.
+  case hangup
+  /// SIGUSR2: give way to a new process.
+  case succeed
 
   /// The number that the kernel knows it by.
-  public var number: CInt { self == .interrupt ? SIGINT : SIGTERM }
+  public var number: CInt {
+    switch self {
+    case .interrupt: SIGINT
+    case .terminate: SIGTERM
+    case .hangup: SIGHUP
+    case .succeed: SIGUSR2
+    }
+  }
+
+  /// Whether it asks the process to end.
+  public var endsProcess: Bool { self == .interrupt || self == .terminate }
 }
 
 /// Takes signals on one thread, in plain code, instead of in a handler between any two instructions.
 public enum SignalWait {
-  /// Blocks SIGINT and SIGTERM for this thread and those it starts, and ignores SIGPIPE. Called
-  /// once, first thing in main.
+  /// Blocks these signals for this thread and those it starts, and ignores SIGPIPE. Called once,
+  /// first thing in main.
   public static func block() {
     var set = Self.set()
     unsafe pthread_sigmask(SIG_BLOCK, &set, nil)
@@ -26,15 +42,14 @@ public enum SignalWait {
     while true {
       var number: CInt = 0
       guard unsafe sigwait(&set, &number) == 0 else { continue }
-      return number == SIGINT ? .interrupt : .terminate
+      if let signal = Signal.allCases.first(where: { $0.number == number }) { return signal }
     }
   }
 
   private static func set() -> sigset_t {
     var set = sigset_t()
     unsafe sigemptyset(&set)
-    unsafe sigaddset(&set, SIGINT)
-    unsafe sigaddset(&set, SIGTERM)
+    for signal in Signal.allCases { unsafe sigaddset(&set, signal.number) }
     return set
   }
 }

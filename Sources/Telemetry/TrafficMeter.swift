@@ -12,8 +12,20 @@ public final class TrafficMeter: Sendable {
   /// Tunnels that ended, by reason. Off the hot path.
   private let ends = Mutex<[String: Int]>([:])
 
+  /// Tunnels that began.
+  private let begun = Atomic<Int>(0)
+
   /// Nothing counted yet.
   public init() {}
+
+  /// A tunnel has begun.
+  public func began() { self.begun.wrappingAdd(1, ordering: .relaxed) }
+
+  /// Tunnels that live now, as of a moment ago.
+  public var openCount: Int {
+    let ended = self.ends.withLock { $0.values.reduce(0, +) }
+    return max(0, self.begun.load(ordering: .relaxed) - ended)
+  }
 
   /// A tunnel has ended for this reason, a word of the access log.
   public func ended(_ reason: String) { self.ends.withLock { $0[reason, default: 0] += 1 } }

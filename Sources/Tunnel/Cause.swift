@@ -34,6 +34,14 @@ public enum Cause: Equatable, Sendable {
   case closeTimeout(Side, CloseCode?)
   /// The edge stops.
   case shutdown
+  /// The configuration has no such route any more.
+  case routeRemoved
+  /// The route does not lead to this server any more.
+  case serverRemoved
+  /// The server was found dead by the checks of its health.
+  case serverDead
+  /// An operator closes it with this code.
+  case operatorClose(CloseCode, words: String)
 
   /// The word of the access log.
   public var reason: String {
@@ -53,6 +61,10 @@ public enum Cause: Equatable, Sendable {
     case .heartbeat: "heartbeat"
     case .closeTimeout: "close_timeout"
     case .shutdown: "shutdown"
+    case .routeRemoved: "route_removed"
+    case .serverRemoved: "server_removed"
+    case .serverDead: "server_dead"
+    case .operatorClose: "operator"
     }
   }
 
@@ -73,7 +85,9 @@ public enum Cause: Equatable, Sendable {
       .shed(let side), .heartbeat(let side), .closeTimeout(let side, _):
       side
     case .badCompression: .downstream
-    case .tokenExpired, .idle, .lifetime, .shutdown: nil
+    case .tokenExpired, .idle, .lifetime, .shutdown, .routeRemoved, .serverRemoved, .serverDead,
+      .operatorClose:
+      nil
     }
   }
 
@@ -109,7 +123,10 @@ extension Cause {
     case .messageRate, .byteRate: return isCulprit ? .policyViolation : .goingAway
     case .badCompression: return isCulprit ? .invalidPayload : .goingAway
     case .tokenExpired: return side == .downstream ? .policyViolation : .goingAway
-    case .idle, .lifetime, .shutdown: return .goingAway
+    case .idle, .lifetime, .shutdown, .routeRemoved: return .goingAway
+    // A client that comes back is given another server.
+    case .serverRemoved, .serverDead: return side == .downstream ? .serviceRestart : .goingAway
+    case .operatorClose(let code, _): return side == .downstream ? code : .goingAway
     case .stall: return isCulprit ? .policyViolation : .tryAgainLater
     case .shed: return .tryAgainLater
     case .heartbeat: return side == .downstream && !isCulprit ? .internalError : .goingAway
@@ -135,6 +152,10 @@ extension Cause {
     case .heartbeat: return "\(peer) did not answer a ping"
     case .closeTimeout: return ""
     case .shutdown: return "the edge stops"
+    case .routeRemoved: return "the route is gone"
+    case .serverRemoved: return "the server was taken out of service"
+    case .serverDead: return side == .downstream ? "the server is gone" : ""
+    case .operatorClose(_, let words): return side == .downstream ? words : ""
     }
   }
 

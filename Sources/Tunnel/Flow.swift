@@ -51,6 +51,16 @@ struct Flow: ~Copyable, Sendable {
     limit.flatMap { $0.from.includes(side) ? TokenBucket($0, now: now) : nil }
   }
 
+  /// The terms have changed: limits hold from here on, and who is behind with a rate stays so.
+  mutating func adopt(_ rules: TunnelRules, from side: Side, now: Deadline) {
+    guard !self.isDropping, !self.hasSaidClose else { return }
+    let inflates = self.isReframed && side == .downstream
+    self.cursor.setLimit(inflates ? .max : rules.messageByteCountMax ?? .max)
+    self.messages = Self.bucket(rules.messages, side, now)?.keeping(self.messages, now: now)
+    self.octets = Self.bucket(rules.bytes, side, now)?.keeping(self.octets, now: now)
+    if self.throttledUntil != nil { self.throttledUntil = now }
+  }
+
   /// Whether a frame of the edge's own may follow what was passed on.
   var isBetweenFrames: Bool { self.isReframed || self.cursor.isBetweenFrames }
 

@@ -16,6 +16,13 @@ struct TokenBucket: Sendable {
     self.countedAt = now
   }
 
+  /// The same with what is left in the bucket whose place it takes; a debt is not forgiven.
+  consuming func keeping(_ earlier: TokenBucket?, now: Deadline) -> TokenBucket {
+    guard var earlier else { return self }
+    self.balance = min(self.depth, earlier.fill(now: now))
+    return self
+  }
+
   /// What is there now; negative for a debt.
   mutating func fill(now: Deadline) -> Double {
     guard now > self.countedAt else { return self.balance }

@@ -27,8 +27,15 @@ extension Tunnel {
   /// Since when `side` has taken nothing of what waits for it; `nil` where nothing waits.
   public func stalledSince(_ side: Side) -> Deadline? { self.watches[side].stalledSince }
 
-  /// It is closed at this time, as one of those that a shutdown closes one after the other.
-  public mutating func drains(at deadline: Deadline) { self.drainsAt = deadline }
+  /// It is closed at this time, as one of those that are closed one after the other; `.never` takes
+  /// that back. What comes first holds.
+  public mutating func drains(at deadline: Deadline, because cause: Cause) {
+    guard deadline == .never || deadline < self.drain.at else { return }
+    self.drain = (deadline, cause)
+  }
+
+  /// Why it is to be closed before long; `nil` where it is not.
+  public var drainCause: Cause? { self.drain.at == .never ? nil : self.drain.cause }
 
   /// What a deadline asks for.
   public enum OnDeadline: Equatable, Sendable {
@@ -73,7 +80,7 @@ extension Tunnel {
       next = min(next, self.pingDue(side), self.deadAt(side), self.stallsAt(side))
     }
     guard self.closesBy == .never else { return next }
-    next = min(next, self.expiresAt, self.livesUntil, self.drainsAt)
+    next = min(next, self.expiresAt, self.livesUntil, self.drain.at)
     return self.isEnding ? next : min(next, self.idleAt)
   }
 
@@ -82,7 +89,7 @@ extension Tunnel {
     guard self.closesBy == .never else { return nil }
     if self.expiresAt <= now { return .tokenExpired }
     if self.livesUntil <= now { return .lifetime }
-    if self.drainsAt <= now { return .shutdown }
+    if self.drain.at <= now { return self.drain.cause }
     guard !self.isEnding else { return nil }
     for side in Side.allCases {
       if self.stallsAt(side) <= now { return .stall(side) }
@@ -120,6 +127,10 @@ extension Tunnel {
   private var halfClosedUntil: Deadline {
     let patience = min(self.terms.rules.idleTimeout, self.terms.halfClosedTimeout)
     return self.spokeAt.advanced(by: patience)
+  }
+
+  private var livesUntil: Deadline {
+    self.terms.rules.lifetimeMax.map { self.begunAt.advanced(by: $0) } ?? .never
   }
 
   private var idleAt: Deadline { self.spokeAt.advanced(by: self.terms.rules.idleTimeout) }

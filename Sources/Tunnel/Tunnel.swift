@@ -24,7 +24,7 @@ public struct Tunnel: ~Copyable {
   /// The first close frame's code: 1005 where it had none, 1006 where there was no close frame.
   public internal(set) var closeCode = CloseCode.abnormalClosure
   private var droppedByteCount = 0
-  let terms: TunnelTerms
+  var terms: TunnelTerms
   /// The payload of the edge's pings.
   public let pingTag: UInt64
   let watermarks: Watermarks
@@ -34,9 +34,10 @@ public struct Tunnel: ~Copyable {
   var closesBy = Deadline.never
   /// When that ends for which the client was admitted.
   let expiresAt: Deadline
-  let livesUntil: Deadline
-  /// When it is its turn in a shutdown.
-  var drainsAt = Deadline.never
+  /// When it began.
+  let begunAt: Deadline
+  /// When it is its turn to be closed with others, and why.
+  var drain: (at: Deadline, cause: Cause) = (.never, .shutdown)
 
   /// Octets that are dropped for a peer that is gone before the other one is cut off.
   public static let droppedByteCountMax = 1024 * 1024
@@ -55,7 +56,15 @@ public struct Tunnel: ~Copyable {
     self.watches = OwnedPair(Watch(begunAt: now), Watch(begunAt: now))
     self.spokeAt = now
     self.expiresAt = upgrade.expiresAt
-    self.livesUntil = terms.rules.lifetimeMax.map { now.advanced(by: $0) } ?? .never
+    self.begunAt = now
+  }
+
+  /// The route's terms have changed: they hold for this tunnel from here on, but for what the opening
+  /// handshake has settled.
+  public mutating func adopt(_ terms: TunnelTerms, now: Deadline) {
+    guard self.terms !== terms else { return }
+    self.terms = terms
+    for side in Side.allCases { self.flows[side].adopt(terms.rules, from: side, now: now) }
   }
 
   /// Octets passed on from `side` so far.

@@ -102,6 +102,9 @@ public struct FrameCursor: Sendable {
     self.payloadLeft &-= UInt64(count)
   }
 
+  /// From the next header on, messages may have so many octets.
+  public mutating func setLimit(_ byteCountMax: UInt64) { self.messageByteCountMax = byteCountMax }
+
   /// Lets messages of any size pass: of a peer that was told to stop, the end is awaited.
   public mutating func liftLimit() { self.messageByteCountMax = .max }
 

@@ -19,7 +19,9 @@ struct Echo: ParsableCommand {
     guard let address = SocketAddress(parsing: self.listen) else {
       throw ValidationError("\"\(self.listen)\" is no address: 127.0.0.1:9001 is one")
     }
-    let (log, output) = openLog(LogRules(format: self.json ? .json : .text))
+    let rules = LogRules(format: self.json ? .json : .text)
+    let output = openOutput(rules)
+    let log = makeLogger(rules, output)
     do throws(Errno) {
       _ = try Thread.start(name: "signals") {
         let signal = SignalWait.next()

@@ -1,40 +1,67 @@
 import ArgumentParser
 import Configuration
+import Control
 import Edge
 import Foundation
 import Logging
 import Net
-import Synchronization
 import Telemetry
 
 struct Run: ParsableCommand {
   static let configuration = CommandConfiguration(
     abstract: "Serve as the configuration says.",
     discussion: """
+      The configuration is read again on SIGHUP and when one of its files changes: a file with an \
+      error changes nothing.
+
       SIGTERM or SIGINT: stop accepting, let tunnels live for shutdown_grace, exit with 0. A second \
       signal exits at once.
+
+      SIGUSR2: start the program anew and give it the listening sockets; end as with SIGTERM when \
+      the new process serves. Nobody who connects is refused.
       """)
 
   @OptionGroup var file: ConfigurationFile
 
-  func run() throws { serve(try self.file.load()) }
+  @Flag(help: "Read the configuration again on SIGHUP alone, not when a file changes.")
+  var noWatch = false
+
+  func run() throws {
+    serve(try self.file.load(), file: self.file.config, watchesFiles: !self.noWatch)
+  }
 }
 
 /// Runs an edge until a signal ends it.
-func serve(_ configuration: Configuration, banner: ([SocketAddress]) -> [String] = { _ in [] }) {
-  let (log, output) = openLog(configuration.log)
+///
+/// - Parameter file: where the configuration is read again; `nil` where there is no file.
+func serve(
+  _ configuration: Configuration, file: String? = nil, watchesFiles: Bool = false,
+  banner: ([SocketAddress]) -> [String] = { _ in [] }
+) {
+  let output = openOutput(configuration.log)
+  let environment = ProcessInfo.processInfo.environment
+  let inheritance = Inheritance.take(from: environment)
+  let notice = ServiceNotice(socket: environment["NOTIFY_SOCKET"])
   do {
-    let edge = try Edge(configuration, log: log)
-    for (address, listener) in zip(edge.addresses, configuration.listeners) {
-      let scheme = listener.tls == nil ? "ws" : "wss"
-      log.notice(
-        "listening", metadata: ["address": "\(address)", "url": "\(scheme)://\(address)/"])
+    let secret = Handover.secret(from: inheritance.predecessor)
+    let edge = try Edge(configuration, inherited: inheritance.listeners, secret: secret) { rules in
+      makeLogger(rules, output)
     }
-    log.notice("ready", metadata: ["version": "\(Version.text)"])
+    let reloader = file.map {
+      Reloader(path: $0, environment: environment, edge: edge, notice: notice)
+    }
+    if watchesFiles, let reloader { try FileWatch.start(reloader) { edge.log } }
+    let handover = ProcessLimits.programPath().map { program in
+      Handover(
+        edge: edge, program: program, arguments: CommandLine.arguments, environment: environment,
+        secret: secret)
+    }
+    obeySignals(edge, reloader, handover, notice, output)
+    announce(edge)
     for line in banner(edge.addresses) { StandardStream.output.write(Array("\(line)\n".utf8)) }
-    endOnSignal(edge, log, output)
+    tellOthers(inheritance.predecessor, notice, edge)
     edge.waitUntilDone()
-    log.notice("stopped")
+    edge.log.notice("stopped")
     output.close()
   } catch {
     output.close()
@@ -42,36 +69,83 @@ func serve(_ configuration: Configuration, banner: ([SocketAddress]) -> [String]
   }
 }
 
+private func announce(_ edge: Edge) {
+  for (address, listener) in zip(edge.addresses, edge.configuration.listeners) {
+    let scheme = listener.tls == nil ? "ws" : "wss"
+    edge.log.notice(
+      "listening", metadata: ["address": "\(address)", "url": "\(scheme)://\(address)/"])
+  }
+  let pid = ProcessInfo.processInfo.processIdentifier
+  edge.log.notice("ready", metadata: ["version": "\(Version.text)", "pid": "\(pid)"])
+}
+
+/// Says that this process serves: to the one whose place it takes, and to the supervisor.
+private func tellOthers(_ predecessor: SuccessionChannel?, _ notice: ServiceNotice, _ edge: Edge) {
+  guard let predecessor else { return notice.ready(status: "serving") }
+  Handover.finish(predecessor, edge)
+  notice.succeeded(status: "serving")
+}
+
 /// The log on standard error.
-func openLog(_ rules: LogRules) -> (Logger, LogOutput) {
+func openOutput(_ rules: LogRules) -> LogOutput {
   guard let output = try? LogOutput(.error, format: rules.format) else {
     fail(["sluice: the log's thread cannot start"])
   }
-  let log = Logger(label: "sluice") { _ in
-    LineLogHandler(format: rules.format, level: rules.level, output: output)
-  }
-  return (log, output)
+  return output
 }
 
-/// The first signal drains the edge, the second ends the process.
-private func endOnSignal(_ edge: Edge, _ log: Logger, _ output: LogOutput) {
+/// The logger that a configuration asks for.
+func makeLogger(_ rules: LogRules, _ output: LogOutput) -> Logger {
+  Logger(label: "sluice") { _ in
+    LineLogHandler(format: rules.format, level: rules.level, output: output)
+  }
+}
+
+/// Does what signals ask for, for as long as the process lives.
+private func obeySignals(
+  _ edge: Edge, _ reloader: Reloader?, _ handover: Handover?, _ notice: ServiceNotice,
+  _ output: LogOutput
+) {
   let waiting = try? Thread.start(name: "signals") {
-    let first = SignalWait.next()
-    log.notice("draining", metadata: ["signal": "\(first)"])
+    var signal = SignalWait.next()
+    // Without a file to read again, SIGHUP is what it is by default: the terminal is gone.
+    while !signal.endsProcess, signal != .hangup || reloader != nil {
+      obey(signal, edge, reloader, handover)
+      signal = SignalWait.next()
+    }
+    edge.log.notice("draining", metadata: ["signal": "\(signal)"])
+    notice.stopping()
     edge.drain()
-    let second = nextSignal(after: .now())
-    log.warning("ended before the drain was over", metadata: ["signal": "\(second)"])
+    let second = nextEnd(after: .now())
+    edge.log.warning("ended before the drain was over", metadata: ["signal": "\(second)"])
     output.close(timeout: .milliseconds(200))
     ProcessLimits.exitNow(128 + second.number)
   }
-  if waiting == nil { log.error("no thread waits for signals") }
+  if waiting == nil { edge.log.error("no thread waits for signals") }
 }
 
-/// The next signal that somebody means as one: timeout(1) and some shells send the first one twice,
+/// A signal that does not end the process. What takes time has a thread of its own: the next signal may
+/// be one that does.
+private func obey(_ signal: Signal, _ edge: Edge, _ reloader: Reloader?, _ handover: Handover?) {
+  let work: @Sendable () -> Void
+  switch signal {
+  case .hangup: work = { _ = reloader?.reload(because: .signal) }
+  case .succeed: work = { _ = handover?.run() }
+  case .interrupt, .terminate: return
+  }
+  do {
+    try Thread.start(name: "\(signal)", work).detach()
+  } catch {
+    edge.log.error("no thread", metadata: ["signal": "\(signal)", "reason": "\(error)"])
+  }
+}
+
+/// The next signal that somebody means as an end: timeout(1) and some shells send the first one twice,
 /// to the process and to its group.
-private func nextSignal(after first: Deadline) -> Signal {
+private func nextEnd(after first: Deadline) -> Signal {
   while true {
     let signal = SignalWait.next()
+    guard signal.endsProcess else { continue }
     if Deadline.now().duration(since: first) > .milliseconds(50) { return signal }
   }
 }

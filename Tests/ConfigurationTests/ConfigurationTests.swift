@@ -132,7 +132,20 @@ struct ConfigurationTests {
       groups[0].servers.map(\.url.description)
         == ["ws://10.0.0.1:9001", "wss://10.0.0.2:9001", "unix:\(Fixtures.folder)/chat.sock"])
     #expect(groups[0].servers.map(\.weight) == [1, 2, 1])
-    #expect(groups[0].balance == .leastConnections)
+    #expect(groups[0].servers.map(\.drain) == [false, true, false])
+    #expect(groups[0].balance == .hash)
+    #expect(groups[0].hashOn == .cookie("session"))
+    #expect(
+      groups[0].stickyCookie
+        == StickyCookieRules(name: "where", ttl: .seconds(7200), sameSite: .strict))
+    #expect(
+      groups[0].healthCheck
+        == HealthRules(
+          unhealthyAfter: 4, healthyAfter: 1, interval: .seconds(1), timeout: .milliseconds(500),
+          request: .http(path: "/healthz", statuses: 200...299), onUnhealthy: .keep))
+    #expect(groups[0].eject == EjectionRules(consecutiveFailures: 7, duration: .seconds(60)))
+    #expect(groups[0].slowStart == .seconds(10))
+    #expect(groups[1].healthCheck == nil && groups[1].eject == nil && groups[1].slowStart == nil)
     #expect(groups[0].tls?.serverName == "chat.internal")
     #expect(groups[0].connectTimeout == .seconds(1))
     #expect(groups[0].retries == 0)

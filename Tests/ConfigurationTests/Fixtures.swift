@@ -109,6 +109,7 @@ let wholeExample = """
       {"address": "unix:edge.sock"}
     ],
     "shutdown_grace": "45s",
+    "drain_over": "20s",
     "trusted_proxies": ["10.0.0.0/8", "2001:db8::1"],
     "limits": {
       "connections": 5000, "handshake_timeout": "2500ms", "head_size": "8KiB", "queued": "64MiB"
@@ -164,11 +165,19 @@ let wholeExample = """
     "upstreams": [
       {
         "name": "chat-backend",
-        "servers": ["ws://10.0.0.1:9001", {"url": "wss://10.0.0.2:9001", "weight": 2}, "unix:chat.sock"],
-        "balance": "least_connections",
+        "servers": ["ws://10.0.0.1:9001", {"url": "wss://10.0.0.2:9001", "weight": 2, "drain": true}, "unix:chat.sock"],
+        "balance": "hash",
+        "hash_on": "cookie:session",
+        "sticky_cookie": {"name": "where", "ttl": "2h", "same_site": "strict"},
         "tls": {"ca": "one.crt", "server_name": "chat.internal"},
         "connect_timeout": "1s",
-        "retries": 0
+        "retries": 0,
+        "health_check": {
+          "request": "http", "path": "/healthz", "statuses": "200-299", "interval": "1s",
+          "timeout": "500ms", "unhealthy_after": 4, "healthy_after": 1, "on_unhealthy": "keep"
+        },
+        "eject": {"consecutive_failures": 7, "for": "1m"},
+        "slow_start": "10s"
       },
       {"name": "other", "servers": ["http://example.com"]},
       {"name": "unused", "servers": ["http://127.0.0.1:1"]}

@@ -30,6 +30,15 @@ struct MeaningTests {
       Fixtures.file(server: "{ url: ws://x, weight: 1001 }"),
       "a.yaml:10: upstreams[0].servers[0].weight: 1001 is not a whole number from 1 to 1000"),
     Fault(
+      Fixtures.file(upstream: "balance: hash"),
+      "a.yaml:9: upstreams[0].hash_on: missing: what decides on the server …"),
+    Fault(
+      Fixtures.file(upstream: "hash_on: client_address"),
+      "a.yaml:11: upstreams[0].hash_on: contradiction: it goes with balance: hash"),
+    Fault(
+      Fixtures.file(upstream: "health_check: { request: upgrade, statuses: 204 }"),
+      "a.yaml:11: upstreams[0].health_check.statuses: contradiction: an upgrade is answered …"),
+    Fault(
       Fixtures.file(server: "ws://x/path"),
       "a.yaml:10: upstreams[0].servers[0]: \"ws://x/path\" has a path: …"),
     Fault(

@@ -77,8 +77,8 @@ struct ProblemTests {
       "a.yaml:3: listeners[0].http2: unknown key",
       "a.yaml:4: listeners[0].adress: unknown key, did you mean \"address\"?"),
     Fault(
-      Fixtures.file(upstream: "health_check: {}\nballance: hash"),
-      "a.yaml:11: upstreams[0].health_check: unknown key",
+      Fixtures.file(upstream: "health_chek: {}\nballance: hash"),
+      "a.yaml:11: upstreams[0].health_chek: unknown key, did you mean \"health_check\"?",
       "a.yaml:12: upstreams[0].ballance: unknown key, did you mean \"balance\"?"),
   ]
 
@@ -120,6 +120,27 @@ struct ProblemTests {
     Fault(
       Fixtures.file(top: "shutdown_grace: 2d"),
       "a.yaml:11: shutdown_grace: \"2d\" is out of range: 0s to 1h"),
+    Fault(
+      Fixtures.file(top: "drain_over: soon"),
+      "a.yaml:11: drain_over: \"soon\" is not a duration (as 250ms, 30s, 5m or 1h)"),
+    Fault(
+      Fixtures.file(
+        upstream: "health_check: { path: healthz, statuses: 2xx, interval: 1ms, healthy_after: 0 }"),
+      "a.yaml:11: upstreams[0].health_check.path: \"healthz\" is not a path: …",
+      "a.yaml:11: upstreams[0].health_check.statuses: \"2xx\" are no statuses (as 200-399 or 204)",
+      "a.yaml:11: upstreams[0].health_check.interval: \"1ms\" is out of range: 100ms to 1h",
+      "a.yaml:11: upstreams[0].health_check.healthy_after: 0 is not a whole number from 1 to 100"),
+    Fault(
+      Fixtures.file(
+        upstream: "eject: { for: 0s }\nslow_start: 1ms\nsticky_cookie: { name: \"a b\", ttl: 400d }"
+      ),
+      "a.yaml:11: upstreams[0].eject.for: \"0s\" is out of range: 1s to 1h",
+      "a.yaml:12: upstreams[0].slow_start: \"1ms\" is out of range: 1s to 1h",
+      "a.yaml:13: upstreams[0].sticky_cookie.name: \"a b\" is not the name of a cookie",
+      "a.yaml:13: upstreams[0].sticky_cookie.ttl: \"400d\" is out of range: 1s to 365d"),
+    Fault(
+      Fixtures.file(upstream: "balance: hash\nhash_on: cookies:x"),
+      "a.yaml:12: upstreams[0].hash_on: \"cookies:x\" is nothing to hash: …"),
     Fault(
       Fixtures.file(top: "limits: { head_size: 64KB, handshake_timeout: 1ms }"),
       "a.yaml:11: limits.handshake_timeout: \"1ms\" is out of range: 100ms to 10m",

@@ -64,7 +64,14 @@ struct SchemaTests {
         route: """
           limits: { messages: { rate: 1/s }, bytes: { rate: 1B/s } }
           auth: { jwt: { jwks: { file: jwks.json } } }
-          """))
+          """,
+        upstream: "health_check: {}\neject: {}\nsticky_cookie: {}"))
+    let (check, cookie) = (
+      try #require(configuration.upstreams[0].healthCheck),
+      try #require(configuration.upstreams[0].stickyCookie)
+    )
+    let eject = try #require(configuration.upstreams[0].eject)
+    #expect(check.request == .http(path: "/", statuses: 200...399))
     let (route, group) = (configuration.routes[0], configuration.upstreams[0])
     let (limits, tunnel) = (configuration.limits, configuration.routes[0].tunnel)
     let jwt = try #require(route.admission.credentials?.jwt)
@@ -72,6 +79,7 @@ struct SchemaTests {
     let (messages, bytes) = (try #require(tunnel.messages), try #require(tunnel.bytes))
     let expected: [(definition: String?, key: String, value: JSONValue?)] = [
       (nil, "shutdown_grace", .text(Quantity.text(of: configuration.shutdownGrace))),
+      (nil, "drain_over", .text(Quantity.text(of: configuration.drainOver))),
       ("limits", "connections", .number(limits.connections)),
       ("limits", "handshake_timeout", .text(Quantity.text(of: limits.handshakeTimeout))),
       ("limits", "head_size", .text(Quantity.text(ofByteCount: limits.headByteCountMax))),
@@ -92,6 +100,22 @@ struct SchemaTests {
       ("upstream", "balance", .text(group.balance.rawValue)),
       ("upstream", "connect_timeout", .text(Quantity.text(of: group.connectTimeout))),
       ("upstream", "retries", .number(group.retries)),
+      ("upstream", "hash_on", nil),
+      ("upstream", "slow_start", nil),
+      ("server", "drain", .flag(group.servers[0].drain)),
+      ("health_check", "request", .text("http")),
+      ("health_check", "path", .text("/")),
+      ("health_check", "statuses", .text("200-399")),
+      ("health_check", "interval", .text(Quantity.text(of: check.interval))),
+      ("health_check", "timeout", .text(Quantity.text(of: check.timeout))),
+      ("health_check", "unhealthy_after", .number(check.unhealthyAfter)),
+      ("health_check", "healthy_after", .number(check.healthyAfter)),
+      ("health_check", "on_unhealthy", .text(check.onUnhealthy.rawValue)),
+      ("eject", "consecutive_failures", .number(eject.consecutiveFailures)),
+      ("eject", "for", .text(Quantity.text(of: eject.duration))),
+      ("sticky_cookie", "name", .text(cookie.name)),
+      ("sticky_cookie", "ttl", .text(Quantity.text(of: cookie.ttl))),
+      ("sticky_cookie", "same_site", .text(cookie.sameSite.rawValue)),
       ("server", "weight", .number(group.servers[0].weight)),
       ("log", "format", .text(configuration.log.format.rawValue)),
       ("log", "level", .text(configuration.log.level.rawValue)),
@@ -174,6 +198,7 @@ struct SchemaTests {
       return line.replacing(/^( *)# ( *(?:- |[a-z_]+:(?: |$)))/) { "\($0.output.1)\($0.output.2)" }
     }
     let yaml = lines.joined(separator: "\n").replacing("path: / ", with: "path: /chat/ ")
+      .replacing("balance: round_robin", with: "balance: hash")
     let folder = try Self.checkout("uncommented")
     let reading = try Configuration.reading(
       yaml: yaml, path: "sluice.yaml", directory: "\(folder)/config",

@@ -247,7 +247,7 @@ struct TunnelBoundTests {
   @Test("a shutdown has its time for each tunnel")
   func drain() {
     var wire = Wire()
-    wire.tunnel.drains(at: second(7))
+    wire.tunnel.drains(at: second(7), because: .shutdown)
     #expect(wire.wakeFirst(at: 7) == "ending")
     #expect(wire.tunnel.cause == .shutdown)
     #expect((wire.log(.downstream), wire.log(.upstream)) == ("close 1001", "close 1001"))

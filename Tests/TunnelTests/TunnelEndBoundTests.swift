@@ -13,7 +13,7 @@ private let fates: [Cause] = [.tokenExpired, .lifetime, .shutdown]
 private func mortal(_ fate: Cause) -> Wire {
   let rules = TunnelRules(heartbeat: nil, lifetimeMax: fate == .lifetime ? .seconds(10) : nil)
   var wire = Wire(rules, expiresAt: fate == .tokenExpired ? second(10) : .never)
-  if fate == .shutdown { wire.tunnel.drains(at: second(10)) }
+  if fate == .shutdown { wire.tunnel.drains(at: second(10), because: .shutdown) }
   return wire
 }
 
@@ -255,7 +255,7 @@ struct TunnelEndBoundTests {
     rules.lifetimeMax = .seconds(3)
     rules.stallTimeout = .seconds(3)
     var wire = Wire(rules, expiresAt: second(2))
-    wire.tunnel.drains(at: second(4))
+    wire.tunnel.drains(at: second(4), because: .shutdown)
     _ = wire.tunnel.queued(1, towards: .upstream, now: second(0))
     wire.close(.badCompression)
     #expect(wire.wakeFirst(at: 5) == "cut")

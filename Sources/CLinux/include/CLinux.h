@@ -18,6 +18,7 @@
 #include <stdint.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
+#include <sys/inotify.h>
 #include <sys/ioctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
@@ -25,6 +26,7 @@
 #include <sys/syscall.h>
 #include <sys/uio.h>
 #include <sys/un.h>
+#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -94,6 +96,12 @@ static inline int sluice_getrlimit_nofile(struct rlimit *limit) {
 void *sluice_pool_allocate(size_t count, const char *file, int line);
 void *sluice_pool_reallocate(void *place, size_t count, const char *file, int line);
 void sluice_pool_free(void *place, const char *file, int line);
+
+// Starts `path` with `numbers` as descriptors 3, 4 … and no other beyond 2; its process id is written to
+// `pid_digits`, a place inside of `environment` with room for 11 octets. -1 where there is no process.
+pid_t sluice_spawn(
+    const char *path, char *const *arguments, char *const *environment, char *pid_digits, int *numbers,
+    int count);
 
 // Processors that this process may run on (sched_getaffinity(2)).
 int sluice_cpu_count(void);

@@ -74,6 +74,23 @@ struct Document {
     return line
   }
 
+  /// What stands at a place; `nil` where nothing does.
+  func node(at place: Place) -> Node? {
+    var node = self.root
+    for step in place.steps {
+      switch (step, node) {
+      case (.key(let key), .mapping(let mapping)):
+        guard let pair = Self.pair(of: key, in: mapping) else { return nil }
+        node = pair.value
+      case (.index(let index), .sequence(let sequence)) where sequence.indices.contains(index):
+        node = sequence[index]
+      default:
+        return nil
+      }
+    }
+    return node
+  }
+
   /// The pair that counts: the mapping's own before those of the mappings it merges.
   private static func pair(of key: String, in mapping: Node.Mapping) -> (key: Node, value: Node)? {
     if let pair = mapping.first(where: { $0.key.scalar?.string == key }) { return pair }

@@ -151,6 +151,7 @@ protocol Explained: Error {
 extension PatternError: Explained {}
 extension KeyError: Explained {}
 extension ServerURLError: Explained {}
+extension HashKeyError: Explained {}
 
 extension Entry {
   /// What `parse` makes of the text; its sentence is the problem where it fails.
@@ -175,15 +176,18 @@ extension Entry {
 
   /// A path, seen from the folder of the configuration file where it is relative.
   func path() -> String? {
-    self.text("a path").map { resolvedPath($0, from: self.reading.directory) }
+    guard let text = self.text("a path") else { return nil }
+    let path = resolvedPath(text, from: self.reading.directory)
+    self.reading.note(file: path, at: self.place)
+    return path
   }
 
   /// The text of the file at `path`, which this entry names.
   func contents(ofFile path: String) -> String? {
+    let path = resolvedPath(path, from: self.reading.directory)
+    self.reading.note(file: path, at: self.place)
     do {
-      return try readFile(
-        at: resolvedPath(path, from: self.reading.directory),
-        byteCountMax: Self.secretFileByteCountMax)
+      return try readFile(at: path, byteCountMax: Self.secretFileByteCountMax)
     } catch {
       self.refuse(error.message)
       return nil

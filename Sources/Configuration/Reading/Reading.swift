@@ -9,8 +9,11 @@ final class Reading {
   let directory: String
   let environment: [String: String]
   private let path: String
-  private let document: Document
+  let document: Document
   private(set) var problems: [Problem] = []
+
+  /// The files that were named so far, and where.
+  private(set) var files: [(stamp: FileStamp, place: Place)] = []
 
   /// The names that were taken so far, by what they name, and where.
   private var claims: [Naming: [String: Place]] = [:]
@@ -57,6 +60,12 @@ final class Reading {
       Problem(
         file: self.path, line: self.document.line(of: place), keyPath: place.description,
         message: message))
+  }
+
+  /// Notes a file that the configuration names at `place`, before anybody reads it: a file that is
+  /// replaced between the two is then seen as changed by the next reading, not missed.
+  func note(file path: String, at place: Place) {
+    self.files.append((FileStamp(of: path), place))
   }
 
   func know(_ keys: [String], at place: Place) { self.knownKeys[place.pattern] = keys }

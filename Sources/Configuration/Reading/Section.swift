@@ -20,6 +20,9 @@ struct Section<Keys: CodingKey & CaseIterable> {
   /// The value of a key; `nil` if the mapping does not have it.
   subscript(key: Keys) -> Entry? { self.entries[key.stringValue] }
 
+  /// What the mapping, and the files that it names, come to; when all of it has been read.
+  var fingerprint: String { self.entry.reading.fingerprint(of: self.entry.place) }
+
   /// The value of a key that the mapping must have; records that it is missing.
   func required(_ key: Keys, _ explanation: String = "") -> Entry? {
     if let entry = self[key] { return entry }

@@ -9,6 +9,7 @@ struct ConfigurationSection: Decodable {
   enum Keys: String, CodingKey, CaseIterable {
     case workers, listeners, limits, routes, upstreams, log
     case shutdownGrace = "shutdown_grace"
+    case drainOver = "drain_over"
     case trustedProxies = "trusted_proxies"
   }
 
@@ -25,12 +26,16 @@ struct ConfigurationSection: Decodable {
     if let grace = section[.shutdownGrace]?.duration(in: .zero ... .seconds(3600)) {
       configuration.shutdownGrace = grace
     }
+    if let span = section[.drainOver]?.duration(in: .zero ... .seconds(3600)) {
+      configuration.drainOver = span
+    }
     configuration.trustedProxies = Self.ranges(section[.trustedProxies])
     if let limits = section[.limits]?.part(LimitsSection.self) {
       configuration.limits = limits.limits
     }
     if let log = section[.log]?.part(LogSection.self) { configuration.log = log.rules }
     Self.checkQueues(section, configuration)
+    configuration.files = section.entry.reading.files.map(\.stamp)
     self.configuration = configuration
   }
 

@@ -18,7 +18,9 @@ struct ListenerSection: Decodable {
     if !isAnyPort {
       section.entry.reading.claim("\(address)", as: .listener, at: addressEntry.place)
     }
-    self.rules = ListenerRules(address: address, tls: tls?.context, tlsSource: tls?.source)
+    var rules = ListenerRules(address: address, tls: tls?.context, tlsSource: tls?.source)
+    rules.fingerprint = section.fingerprint
+    self.rules = rules
   }
 }
 

@@ -28,9 +28,11 @@ struct RouteSection: Decodable {
     Self.checkIdentity(section, headers, admission)
     if let match, let rewrite { Self.checkRewrite(section, rewrite, match) }
     guard let name, let match, let upstream else { throw Refused() }
-    self.rules = RouteRules(
+    var rules = RouteRules(
       name: name, match: match, admission: admission, tunnel: tunnel, headers: headers,
       stripPrefix: rewrite?.stripPrefix, setPrefix: rewrite?.setPrefix, upstream: upstream)
+    rules.fingerprint = section.fingerprint
+    self.rules = rules
   }
 
   private static func upstream(_ section: Section<Keys>) -> String? {

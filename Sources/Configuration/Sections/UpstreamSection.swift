@@ -4,8 +4,12 @@ import Upstream
 /// `upstreams[]`
 struct UpstreamSection: Decodable {
   enum Keys: String, CodingKey, CaseIterable {
-    case name, servers, balance, tls, retries
+    case name, servers, balance, tls, retries, eject
     case connectTimeout = "connect_timeout"
+    case hashOn = "hash_on"
+    case healthCheck = "health_check"
+    case slowStart = "slow_start"
+    case stickyCookie = "sticky_cookie"
   }
 
   let rules: GroupRules
@@ -22,7 +26,26 @@ struct UpstreamSection: Decodable {
     }
     if let retries = section[.retries]?.integer(in: 0...10) { rules.retries = retries }
     rules.tls = Self.tls(section, servers)
+    rules.healthCheck = section[.healthCheck]?.part(HealthCheckSection.self)?.rules
+    rules.eject = section[.eject]?.part(EjectionSection.self)?.rules
+    rules.slowStart = section[.slowStart]?.duration(in: .seconds(1) ... .seconds(3600))
+    rules.stickyCookie = section[.stickyCookie]?.part(StickyCookieSection.self)?.rules
+    rules.hashOn = Self.hashOn(section, rules.balance)
+    rules.fingerprint = section.fingerprint
     self.rules = rules
+  }
+
+  private static func hashOn(_ section: Section<Keys>, _ balance: Balance) -> HashKey? {
+    if balance == .hash, section[.hashOn] == nil {
+      section.entry.reading.refuse(
+        "missing: what decides on the server (as cookie:session or client_address)",
+        at: section.entry.place.appending(Keys.hashOn))
+    }
+    guard let entry = section[.hashOn] else { return nil }
+    if balance != .hash { entry.refuse("contradiction: it goes with balance: hash") }
+    return entry.parsed("what is hashed") { text throws(HashKeyError) in
+      try HashKey(parsing: text)
+    }
   }
 
   private static func servers(_ entries: [Entry]) -> [ServerRules] {
@@ -56,7 +79,7 @@ struct UpstreamSection: Decodable {
 
 /// `upstreams[].servers[]`, where it is more than a URL.
 struct ServerSection: Decodable {
-  enum Keys: String, CodingKey, CaseIterable { case url, weight }
+  enum Keys: String, CodingKey, CaseIterable { case url, weight, drain }
 
   let rules: ServerRules
 
@@ -65,7 +88,7 @@ struct ServerSection: Decodable {
     let url = section.required(.url)?.serverURL()
     let weight = section[.weight]?.integer(in: 1...1000) ?? 1
     guard let url else { throw Refused() }
-    self.rules = ServerRules(url: url, weight: weight)
+    self.rules = ServerRules(url: url, weight: weight, drain: section[.drain]?.flag() ?? false)
   }
 }
 

@@ -26,7 +26,9 @@ struct Connecting: ~Copyable {
     let group = upgrade.route.group
     let attemptCountMax = min(group.rules.retries + 1, Limits.attemptCountMax)
     while tried.count < attemptCountMax,
-      let endpoint = group.pick(avoiding: tried, using: &bench.chance)
+      let endpoint = group.pick(
+        avoiding: tried, preferring: upgrade.affinity.preference, now: bench.now,
+        using: &bench.chance)
     {
       upgrade.exchange.tried(endpoint)
       do throws(StreamFault) {
@@ -35,7 +37,7 @@ struct Connecting: ~Copyable {
         return .connecting(Owned(phase))
       } catch {
         endpoint.end()
-        bench.noteFailedAttempt(endpoint, error.reason, upgrade.exchange)
+        bench.noteFailedAttempt(endpoint, error.reason, upgrade)
         tried.append(endpoint)
         fault =
           error.isExhaustion
@@ -88,7 +90,7 @@ struct Connecting: ~Copyable {
   private consuming func tryNext(
     after reason: String, _ fault: Refusal, _ bench: inout Workbench
   ) -> Connection {
-    let tried = self.server.giveUp(reason, self.upgrade.exchange, &bench)
+    let tried = self.server.giveUp(reason, self.upgrade, &bench)
     return Self.begin(self.upgrade, self.downstream, tried: tried, fault: fault, &bench)
   }
 
@@ -100,16 +102,14 @@ struct Connecting: ~Copyable {
   }
 }
 
-/// A connection to one endpoint, from the first packet on. Counts as load of the endpoint.
+/// A connection to one endpoint on behalf of a client. Counts as load of the endpoint.
 struct UpstreamAttempt: ~Copyable {
-  var stream: ByteStream
+  private var dial: Dial
   let endpoint: Endpoint
   /// The endpoints that were tried before it.
   let tried: [Endpoint]
   /// What its events carry.
   let token: Token
-  private let usesTLS: Bool
-  private var isConnected = false
 
   /// - Throws: what can be told at once; the endpoint's load is the caller's to give back then.
   init(
@@ -119,100 +119,59 @@ struct UpstreamAttempt: ~Copyable {
     self.endpoint = endpoint
     self.tried = tried
     self.token = upgrade.exchange.arrival.token.registered(as: UInt8(tried.count + 1))
-    self.usesTLS = endpoint.url.scheme == .wss
-    self.stream = try Self.connect(endpoint, upgrade, self.token, &bench)
+    let rules = upgrade.route.group.rules
+    self.dial = try Dial(endpoint, rules.tls, as: self.token, bench.loop, &bench.scratch)
     bench.commons.occupancy.upstreamBegan()
-    bench.arm(self.token, after: upgrade.route.group.rules.connectTimeout)
+    bench.arm(self.token, after: rules.connectTimeout)
   }
 
-  private static func connect(
-    _ endpoint: Endpoint, _ upgrade: OutgoingUpgrade, _ token: Token, _ bench: inout Workbench
-  ) throws(StreamFault) -> ByteStream {
-    var tls: TLSConnection?
-    if endpoint.url.scheme == .wss, let context = upgrade.route.group.rules.tls {
-      do throws(TLSFault) {
-        tls = try TLSConnection(connecting: context, host: endpoint.host, over: bench.scratch.wire)
-      } catch { throw .tls(error) }
-    }
-    do throws(Errno) {
-      let socket = try Socket.connecting(to: endpoint.address)
-      return try Self.registered(ByteStream(socket, tls: tls), token, &bench)
-    } catch { throw .socket(error) }
+  /// The stream to the server.
+  var stream: ByteStream {
+    _read { yield self.dial.stream }
+    _modify { yield &self.dial.stream }
   }
 
-  private static func registered(
-    _ stream: consuming ByteStream, _ token: Token, _ bench: inout Workbench
-  ) throws(Errno) -> ByteStream {
-    do throws(Errno) {
-      try stream.register(with: bench.loop, as: token)
-      return stream
-    } catch {
-      stream.close(&bench.scratch)
-      throw error
-    }
-  }
-
-  /// How far the connection is.
-  enum OnEvent {
-    case pending
-    case connected
-    case failed(StreamFault)
-  }
-
-  mutating func handle(_ event: Event, _ bench: inout Workbench) -> OnEvent {
-    self.stream.note(event.readiness)
-    if !self.isConnected {
-      guard !event.readiness.isDisjoint(with: [.writable, .failed]) else { return .pending }
-      if let fault = self.stream.connectFault() { return .failed(.socket(fault)) }
-      self.isConnected = true
-    } else if event.readiness.contains(.writable), let fault = self.stream.flush(&bench.scratch) {
-      return .failed(fault)
-    }
-    return self.usesTLS ? self.handshake(&bench) : .connected
-  }
-
-  private mutating func handshake(_ bench: inout Workbench) -> OnEvent {
-    repeat {
-      bench.scratch.inbound.clear()
-      switch self.stream.handshake(&bench.scratch) {
-      case .pending: continue
-      case .done: return .connected
-      case .ended:
-        return .failed(.tls(TLSFault(reason: "the server closed during the handshake")))
-      case .failed(let fault): return .failed(fault)
-      }
-    } while self.stream.isReadable
-    return .pending
+  mutating func handle(_ event: Event, _ bench: inout Workbench) -> Dial.OnEvent {
+    self.dial.handle(event, &bench.scratch)
   }
 
   /// Closes after a failure, and gives the endpoints that have failed the request so far.
   consuming func giveUp(
-    _ reason: String, _ exchange: Exchange, _ bench: inout Workbench
+    _ reason: String, _ upgrade: OutgoingUpgrade, _ bench: inout Workbench
   ) -> [Endpoint] {
-    bench.noteFailedAttempt(self.endpoint, reason, exchange)
+    bench.noteFailedAttempt(self.endpoint, reason, upgrade)
     let tried = self.tried + [self.endpoint]
     self.close(&bench)
     return tried
   }
 
   /// The stream alone, for a tunnel: the endpoint's load is the tunnel's to give back.
-  consuming func intoStream() -> ByteStream { self.stream }
+  consuming func intoStream() -> ByteStream { self.dial.intoStream() }
 
   consuming func close(_ bench: inout Workbench) {
     self.endpoint.end()
     bench.commons.occupancy.upstreamEnded()
-    self.stream.close(&bench.scratch)
+    self.dial.close(&bench.scratch)
   }
 }
 
 extension Workbench {
   /// An operator wants to know which server fails, also when another one helped out.
-  func noteFailedAttempt(_ endpoint: Endpoint, _ reason: String, _ exchange: Exchange) {
-    self.commons.log.warning(
+  func noteFailedAttempt(_ endpoint: Endpoint, _ reason: String, _ upgrade: OutgoingUpgrade) {
+    self.snapshot.log.warning(
       "upstream attempt failed",
       metadata: [
         "upstream": "\(endpoint.label)", "reason": "\(reason)",
-        "request_id": "\(exchange.requestID)",
+        "request_id": "\(upgrade.exchange.requestID)",
       ])
+    let rules = upgrade.route.group.rules.eject
+    if case .ejected = endpoint.noteAttempt(false, rules: rules, now: self.now) {
+      self.snapshot.log.warning(
+        "server ejected",
+        metadata: [
+          "upstream": "\(endpoint.label)", "group": "\(upgrade.route.group.rules.name)",
+          "reason": "\(reason)",
+        ])
+    }
   }
 }

@@ -1,6 +1,8 @@
 internal import Admission
 internal import Net
 internal import Transport
+internal import Tunnel
+internal import Upstream
 
 /// One client's connection, from its acceptance to its end. A phase owns exactly what is meaningful
 /// in it, and moving on consumes it.
@@ -82,18 +84,36 @@ enum Connection: ~Copyable {
     }
   }
 
-  /// The process begins to stop: who has not asked for anything yet is let go, and a tunnel is told
-  /// when it is its turn.
-  mutating func drain(tunnelAt deadline: Deadline, _ bench: inout Workbench) {
+  /// The process begins to stop: who has not asked for anything yet is let go.
+  mutating func drain(_ bench: inout Workbench) {
     bench.scratch.clear()
     switch consume self {
-    case .tunneling(var phase):
-      phase.value.drain(at: deadline, &bench)
-      self = .tunneling(phase)
     case .handshaking(let phase): self = phase.take().drain(&bench)
     case .readingHead(let phase): self = phase.take().drain(&bench)
     case let other: self = other
     }
+  }
+
+  /// A tunnel is told when it is its turn to be closed.
+  mutating func close(at deadline: Deadline, because cause: Cause, _ bench: inout Workbench) {
+    switch consume self {
+    case .tunneling(var phase):
+      phase.value.close(at: deadline, because: cause, &bench)
+      self = .tunneling(phase)
+    case let other: self = other
+    }
+  }
+
+  /// Another configuration holds. Why the tunnel has to end, where it has no place there.
+  mutating func adopt(_ bench: inout Workbench) -> Cause? {
+    var cause: Cause?
+    switch consume self {
+    case .tunneling(var phase):
+      cause = phase.value.adopt(&bench)
+      self = .tunneling(phase)
+    case let other: self = other
+    }
+    return cause
   }
 
   /// The grace is over: whatever is left ends now.
@@ -121,6 +141,14 @@ extension Connection {
     switch self {
     case .tunneling: true
     default: false
+    }
+  }
+
+  /// The server to which a tunnel leads; `nil` where it is none.
+  var endpoint: Endpoint? {
+    switch self {
+    case .tunneling(let phase): phase.value.endpoint
+    default: nil
     }
   }
 

@@ -143,7 +143,7 @@ final class Exchange {
         client: self.client, route: route.rules.name, rules: route.rules.admission)
     }
     let duration = Deadline.now().duration(since: self.arrival.acceptedAt)
-    bench.commons.access.write { self.record(ending, duration) }
+    bench.snapshot.access.write { self.record(ending, duration) }
   }
 
   private func record(_ ending: Ending, _ duration: Duration) -> AccessRecord {

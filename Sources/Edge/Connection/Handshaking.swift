@@ -44,7 +44,7 @@ struct Handshaking: ~Copyable {
 
   private consuming func end(_ reason: String, _ bench: inout Workbench) -> Connection {
     let peer = self.arrival.peer
-    bench.commons.log.debug(
+    bench.snapshot.log.debug(
       "TLS handshake failed", metadata: ["client": "\(peerText(peer))", "reason": "\(reason)"])
     self.downstream.close(&bench.scratch)
     return bench.closeConnection()

@@ -59,7 +59,9 @@ struct ReadingHead: ~Copyable {
   }
 
   consuming func deadlinePassed(_ bench: inout Workbench) -> Connection {
-    if bench.isDraining, !self.reader.hasReceivedOctets { return self.end("shutdown", &bench) }
+    if bench.departure.refusesRequests, !self.reader.hasReceivedOctets {
+      return self.end("shutdown", &bench)
+    }
     return self.refuse(.headTimedOut, &bench)
   }
 
@@ -88,7 +90,7 @@ struct ReadingHead: ~Copyable {
 
   /// Nothing was asked, so nothing is recorded beyond a debugging line.
   private consuming func end(_ reason: String, _ bench: inout Workbench) -> Connection {
-    bench.commons.log.debug(
+    bench.snapshot.log.debug(
       "connection ended before a request",
       metadata: ["client": "\(peerText(self.arrival.peer))", "reason": "\(reason)"])
     self.downstream.close(&bench.scratch)

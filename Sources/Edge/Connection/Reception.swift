@@ -5,6 +5,7 @@ internal import HTTP
 internal import Net
 internal import Transport
 internal import Tunnel
+internal import Upstream
 internal import WebSocket
 
 /// A request whose head is complete: what is to become of it. Cheap checks come first, and those
@@ -23,7 +24,7 @@ struct Reception {
     _ downstream: consuming ByteStream, _ pipelined: [UInt8], _ bench: inout Workbench
   ) -> Connection {
     do throws(Refusal) {
-      if bench.isDraining { throw .draining(retryAfter: Limits.retryAfter) }
+      if bench.departure.refusesRequests { throw .draining(retryAfter: Limits.retryAfter) }
       guard bench.commons.occupancy.maySpareTunnel, !bench.isNearBudget else {
         throw .overloaded(retryAfter: Limits.retryAfter)
       }
@@ -76,10 +77,12 @@ struct PendingAdmission {
     self.exchange.admitted(admitted, now: bench.now)
     let head = self.forwarded(for: admitted, bench)
     do throws(UpgradeRequest.Rejection) {
+      let affinity = Affinity(self.head, admitted, self.exchange, self.route.group.rules, bench)
       let upgrade = OutgoingUpgrade(
         exchange: self.exchange, route: self.route, request: try self.request(in: head),
         octets: head.serialized(), pipelined: self.pipelined,
-        markerSubprotocol: self.marker(in: head), agreement: self.agreement())
+        markerSubprotocol: self.marker(in: head), agreement: self.agreement(),
+        affinity: affinity)
       return Connecting.begin(upgrade, downstream, tried: [], fault: nil, &bench)
     } catch {
       let refusal = Refusal.upgrade(
@@ -149,4 +152,6 @@ struct OutgoingUpgrade {
   let markerSubprotocol: String?
   /// What the edge and the client compress with; `nil` where that is left to client and server.
   let agreement: DeflateAgreement?
+  /// What speaks for one of the servers.
+  let affinity: Affinity
 }

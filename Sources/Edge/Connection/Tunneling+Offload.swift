@@ -13,9 +13,17 @@ struct Offload: ~Copyable {
 
   init(_ agreement: DeflateAgreement, _ rules: TunnelRules) {
     self.inflation = ClientInflation(
-      agreement,
-      messageByteCountMax: rules.messageByteCountMax ?? TunnelRules.offloadMessageByteCountMax)
+      agreement, messageByteCountMax: Self.messageByteCountMax(rules))
     self.deflation = ServerDeflation(agreement)
+  }
+
+  private static func messageByteCountMax(_ rules: TunnelRules) -> UInt64 {
+    rules.messageByteCountMax ?? TunnelRules.offloadMessageByteCountMax
+  }
+
+  /// The route's rules have changed.
+  mutating func adopt(_ rules: TunnelRules) {
+    self.inflation.messageByteCountMax = Self.messageByteCountMax(rules)
   }
 
   fileprivate mutating func transform(

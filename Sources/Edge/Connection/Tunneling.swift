@@ -23,9 +23,10 @@ struct Tunneling: ~Copyable {
   var offload: Owned<Offload>?
   /// Whether large payloads go from socket to socket.
   let splices: Bool
+  private let route: Route
   let meter: TrafficMeter
   private let exchange: Exchange
-  private let endpoint: Endpoint
+  let endpoint: Endpoint
   private let token: Token
   private let upstreamRegistration: UInt8
   /// When the timer fires, and whether it has to be looked at again.
@@ -43,7 +44,8 @@ struct Tunneling: ~Copyable {
     self.token = upgrade.exchange.arrival.token
     self.upstreamRegistration = server.token.registration
     self.tunnel = Tunnel(upgrade.route.terms, settled, now: bench.now)
-    self.meter = bench.meters[upgrade.route.index]
+    self.route = upgrade.route
+    self.meter = bench.meter(of: upgrade.route)
     self.offload = upgrade.agreement.map { Owned(Offload($0, upgrade.route.terms.rules)) }
     let upstream = server.intoStream()
     self.splices = downstream.isPlain && upstream.isPlain && upgrade.agreement == nil
@@ -67,7 +69,8 @@ struct Tunneling: ~Copyable {
   ) -> Bool {
     // The deadline of the phase before: the tunnel's own is set below.
     bench.wheel.disarm(Int(self.token.slot))
-    if bench.isDraining { self.tunnel.drains(at: bench.drainsUntil) }
+    self.meter.began()
+    self.catchUp(&bench)
     if let fault = self[.downstream].send(answer, &bench.scratch) {
       self.failed(.downstream, fault, &bench)
     }
@@ -117,10 +120,35 @@ struct Tunneling: ~Copyable {
     }
   }
 
-  /// The process begins to stop, and this tunnel's turn is at `deadline`.
-  mutating func drain(at deadline: Deadline, _ bench: inout Workbench) {
-    self.tunnel.drains(at: deadline)
+  /// It is this tunnel's turn to be closed at `deadline`.
+  mutating func close(at deadline: Deadline, because cause: Cause, _ bench: inout Workbench) {
+    self.tunnel.drains(at: deadline, because: cause)
     self.arm(&bench)
+  }
+
+  /// What was decided while the client was being admitted holds for its tunnel, too.
+  private mutating func catchUp(_ bench: inout Workbench) {
+    if let until = bench.departure.closesUntil {
+      self.tunnel.drains(at: until, because: .shutdown)
+    } else if !bench.snapshot.has(self.route), let cause = self.adopt(&bench) {
+      let wait = bench.snapshot.drainOver * Double.random(in: 0..<1, using: &bench.chance)
+      self.tunnel.drains(at: bench.now.advanced(by: wait), because: cause)
+    }
+  }
+
+  /// Another configuration holds: its terms, where it has a place for this tunnel. Why it has to end
+  /// otherwise.
+  mutating func adopt(_ bench: inout Workbench) -> Cause? {
+    switch bench.snapshot.fate(ofTunnelOn: self.route, to: self.endpoint) {
+    case .ends(let cause): return cause
+    case .stays(let route):
+      // What an earlier configuration had decided may be void.
+      self.tunnel.drains(at: .never, because: .shutdown)
+      self.tunnel.adopt(route.terms, now: bench.now)
+      self.offload?.value.adopt(route.terms.rules)
+      self.arm(&bench)
+      return nil
+    }
   }
 
   /// The grace is over. ``close(_:)`` must follow.

@@ -5,6 +5,7 @@ internal import Net
 internal import Telemetry
 internal import Transport
 internal import Tunnel
+internal import Upstream
 internal import WebSocket
 
 /// The request is with a server, whose answer is awaited and checked before the client sees it.
@@ -88,9 +89,17 @@ struct Upgrading: ~Copyable {
     } catch {
       return self.malformed(error.reason, &bench)
     }
+    _ = self.server.endpoint.noteAttempt(
+      true, rules: self.upgrade.route.group.rules.eject, now: bench.now)
     var answer = responseHead101(
       from: head, fallbackSubprotocol: self.upgrade.markerSubprotocol)
     answer.fields.set("X-Request-Id", self.upgrade.exchange.requestID)
+    if let rules = self.upgrade.route.group.rules.stickyCookie,
+      let cookie = self.upgrade.affinity.setCookie(
+        for: self.server.endpoint, rules, bench.commons.signer)
+    {
+      answer.fields.append(name: "Set-Cookie", value: cookie)
+    }
     if let agreement = self.upgrade.agreement {
       answer.fields.append(
         name: "Sec-WebSocket-Extensions", value: agreement.response.description)
@@ -104,7 +113,7 @@ struct Upgrading: ~Copyable {
   }
 
   consuming func deadlinePassed(_ bench: inout Workbench) -> Connection {
-    bench.noteFailedAttempt(self.server.endpoint, "answer timed out", self.upgrade.exchange)
+    bench.noteFailedAttempt(self.server.endpoint, "answer timed out", self.upgrade)
     return self.refuse(.upstreamTimedOut, &bench)
   }
 
@@ -118,13 +127,13 @@ struct Upgrading: ~Copyable {
     guard !self.reader.hasReceivedOctets else {
       return self.malformed("The server's answer ended in its head.", &bench)
     }
-    let tried = self.server.giveUp(reason, self.upgrade.exchange, &bench)
+    let tried = self.server.giveUp(reason, self.upgrade, &bench)
     return Connecting.begin(
       self.upgrade, self.downstream, tried: tried, fault: .upstreamRefused, &bench)
   }
 
   private consuming func malformed(_ reason: String, _ bench: inout Workbench) -> Connection {
-    bench.noteFailedAttempt(self.server.endpoint, reason, self.upgrade.exchange)
+    bench.noteFailedAttempt(self.server.endpoint, reason, self.upgrade)
     return self.refuse(.upstreamMalformed(reason: reason), &bench)
   }
 

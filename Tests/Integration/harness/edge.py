@@ -9,6 +9,8 @@ import threading
 import time
 from pathlib import Path
 
+from .conditions import eventually
+
 REPOSITORY = Path(__file__).resolve().parents[3]
 LOG_LINES_SHOWN = 60
 
@@ -43,18 +45,20 @@ def configuration(*servers, listeners=None, upstream=None, log=None, route=None,
 class Edge:
     """`sluice run` (or another command that serves) as a context manager."""
 
-    def __init__(self, settings=None, *, arguments=None, descriptors=None, awaits_ready=True):
+    def __init__(
+        self, settings=None, *, arguments=None, options=(), descriptors=None, awaits_ready=True
+    ):
         self.directory = tempfile.TemporaryDirectory(prefix="sluice-test-")
         self.file = Path(self.directory.name) / "sluice.yaml"
         if settings is not None:
-            # JSON is YAML, and Python can write it without a package.
-            self.file.write_text(json.dumps(settings, indent=2))
-            arguments = ["run", "--config", str(self.file)]
+            self.configure(settings)
+            arguments = ["run", "--config", str(self.file), *options]
         self.command = [binary(), *arguments]
         if descriptors:
             self.command = ["prlimit", f"--nofile={descriptors}:{descriptors}", *self.command]
         self.awaits_ready = awaits_ready
         self.environment = None
+        self.popen_options = {}
         self.lines = []
         self.log = []
         self.changed = threading.Condition()
@@ -64,6 +68,7 @@ class Edge:
         self.process = subprocess.Popen(
             self.command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE, text=True, errors="replace", env=self.environment,
+            **self.popen_options,
         )
         self.reader = threading.Thread(target=self.read_log, daemon=True)
         self.reader.start()
@@ -88,6 +93,27 @@ class Edge:
         self.directory.cleanup()
         print(f"log of {' '.join(self.command)}:")
         print("\n".join(self.lines[-LOG_LINES_SHOWN:]))
+
+    def configure(self, settings):
+        """Puts another configuration in the place of the one there is, as editors do."""
+        new = self.file.with_suffix(".new")
+        # JSON is YAML, and Python can write it without a package.
+        new.write_text(settings if isinstance(settings, str) else json.dumps(settings, indent=2))
+        new.rename(self.file)
+
+    def reload(self, settings=None):
+        """Has the configuration read again; the record of what came of it."""
+        if settings is not None:
+            self.configure(settings)
+        outcomes = ("reloaded", "reload refused: the edge goes on with the configuration it has")
+
+        def count():
+            return sum(record.get("message") in outcomes for record in list(self.log))
+
+        before = count()
+        self.process.send_signal(signal.SIGHUP)
+        eventually(lambda: count() > before, "the reload to be over")
+        return [record for record in list(self.log) if record.get("message") in outcomes][-1]
 
     def read_log(self):
         for line in self.process.stderr:

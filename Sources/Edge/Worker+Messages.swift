@@ -1,0 +1,104 @@
+internal import Admission
+internal import Logging
+internal import Net
+internal import Transport
+internal import Tunnel
+internal import Upstream
+
+/// What other threads tell a worker, and how it ends connections that it has been told to end.
+extension Worker {
+  mutating func receive(_ message: Message) {
+    switch message {
+    case .verdict(let token, let verdict):
+      guard let slot = self.connections.liveSlot(for: token) else { return }
+      self.connections[slot].judged(verdict, &self.bench)
+      self.reap(slot)
+    case .adopt(let snapshot, let listeners): self.adopt(snapshot, listeners)
+    case .serverDied(let endpoint): self.closeTunnels(to: endpoint)
+    case .drain(let grace):
+      guard self.depart({ .stopping(until: $0) }, within: grace) else { return }
+      // Who is in the kernel's queue already is taken, to be told 503.
+      self.replaceListeners([])
+    case .giveWay(let grace):
+      guard self.depart({ .givingWay(until: $0) }, within: grace) else { return }
+      self.abandonListeners()
+    }
+  }
+
+  /// Another configuration holds. Tunnels that it has no place for are closed one after the other.
+  private mutating func adopt(_ snapshot: Snapshot, _ listeners: [Listener]) {
+    guard self.bench.departure.closesUntil == nil else { return }
+    self.bench.adopt(snapshot)
+    self.replaceListeners(listeners)
+    var leaving: [(slot: Int, cause: Cause)] = []
+    for slot in 0..<self.connections.slotCount where self.connections.isLive(slot) {
+      if let cause = self.connections[slot].adopt(&self.bench) { leaving.append((slot, cause)) }
+    }
+    self.close(leaving, over: snapshot.drainOver)
+  }
+
+  private mutating func closeTunnels(to endpoint: Endpoint) {
+    let slots = (0..<self.connections.slotCount).filter {
+      self.connections.isLive($0) && self.connections[$0].endpoint === endpoint
+    }
+    self.close(slots.map { ($0, .serverDead) }, over: Limits.deadServerSpan)
+  }
+
+  /// Closes tunnels one after the other, evenly spread but for chance: clients that come back all at
+  /// once would hurt whoever takes them.
+  private mutating func close(_ tunnels: [(slot: Int, cause: Cause)], over span: Duration) {
+    let share = span / max(1, tunnels.count)
+    for (turn, tunnel) in tunnels.enumerated() {
+      let jitter = Double.random(in: 0..<1, using: &self.bench.chance)
+      let at = self.bench.now.advanced(by: share * turn + share * jitter)
+      self.connections[tunnel.slot].close(at: at, because: tunnel.cause, &self.bench)
+    }
+  }
+
+  /// Begins to end, once: within `grace`, of which a part is kept for the last close frames to be
+  /// answered.
+  private mutating func depart(
+    _ departure: (Deadline) -> Departure, within grace: Duration
+  ) -> Bool {
+    guard self.bench.departure.closesUntil == nil else { return false }
+    self.cutAt = self.bench.now.advanced(by: grace)
+    let span = grace - min(Limits.closeTimeout, grace / Limits.graceTailDivisor)
+    self.bench.departure = departure(self.bench.now.advanced(by: span))
+    var tunnels: [(slot: Int, cause: Cause)] = []
+    for slot in 0..<self.connections.slotCount where self.connections.isLive(slot) {
+      if self.connections[slot].isTunneling {
+        tunnels.append((slot, .shutdown))
+      } else if self.bench.departure.refusesRequests {
+        self.connections[slot].drain(&self.bench)
+        self.reap(slot)
+      }
+    }
+    self.close(tunnels, over: span)
+    return true
+  }
+
+  mutating func cutAll() {
+    self.cutAt = nil
+    for slot in 0..<self.connections.slotCount where self.connections.isLive(slot) {
+      self.connections[slot].cut(&self.bench)
+      self.reap(slot)
+    }
+  }
+
+  /// Gives back memory that waits for slow peers, those first that have taken nothing for the longest
+  /// time.
+  mutating func shed() {
+    let slots = 0..<self.connections.slotCount
+    let waiting = slots.compactMap { slot -> (slot: Int, since: Deadline)? in
+      guard self.connections.isLive(slot), let since = self.connections[slot].stalledSince else {
+        return nil
+      }
+      return (slot, since)
+    }
+    for (slot, _) in waiting.sorted(by: { $0.since < $1.since }) {
+      guard !self.bench.hasShedEnough else { return }
+      self.connections[slot].shed(&self.bench)
+      self.reap(slot)
+    }
+  }
+}
