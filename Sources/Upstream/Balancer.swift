@@ -93,8 +93,8 @@ public struct Balancer: Sendable {
 
   /// Weighted rendezvous hashing (Thaler and Ravishankar; Schindelhauer and Schomaker for weights):
   /// every candidate draws a lot for the key, and the highest wins. As no lot depends on who else
-  /// draws, only the keys of a candidate that goes move, each to its own second choice, and one that
-  /// comes takes its part evenly from all.
+  /// draws, only the keys of a candidate that goes move, each to its own second choice, and one
+  /// that comes takes its part evenly from all.
   private static func pickByHash(_ hashKey: UInt64, _ candidates: [Candidate]) -> Int? {
     var best: (index: Int, lot: Double)?
     for candidate in candidates {

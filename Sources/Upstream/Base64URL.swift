@@ -1,5 +1,5 @@
-/// The base64url encoding of RFC 4648 §5, without padding. Token has the same for itself, as neither
-/// module knows the other.
+/// The base64url encoding of RFC 4648 §5, without padding. Token has the same for itself, as
+/// neither module knows the other.
 enum Base64URL {
   private static let alphabet = Array(
     "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_".utf8)
@@ -20,8 +20,8 @@ enum Base64URL {
     return String(decoding: text, as: UTF8.self)
   }
 
-  /// `nil` for anything that ``encode(_:)`` does not write, so that there is one text for one value:
-  /// other letters, padding, an impossible length, bits left over that are not zero.
+  /// `nil` for anything that ``encode(_:)`` does not write, so that there is one text for one
+  /// value: other letters, padding, an impossible length, bits left over that are not zero.
   static func decode(_ text: some Sequence<UInt8>) -> [UInt8]? {
     var octets: [UInt8] = []
     var buffer: UInt32 = 0

@@ -68,8 +68,12 @@ extension Endpoint {
   }
 
   /// What a pick goes by.
-  public func standing(now: Deadline = .now()) -> Health.Standing {
-    self.condition.withLock { $0.health.standing(now: now) }
+  ///
+  /// - Parameter rules: the group's: what they do not ask for counts for nothing.
+  public func standing(
+    now: Deadline = .now(), under rules: GroupRules? = nil
+  ) -> Health.Standing {
+    self.condition.withLock { $0.health.standing(now: now, under: rules) }
   }
 
   /// How much of its server's weight it takes, 0.1 to 1.
@@ -77,8 +81,8 @@ extension Endpoint {
     self.condition.withLock { $0.health.share(now: now, slowStart: slowStart) }
   }
 
-  /// Drops what a group's rules no longer ask for: it could not be proved wrong any more.
-  func forget(asFarAs rules: GroupRules) {
+  /// Drops what these rules did not ask for: it has not been looked at for as long as they held.
+  func forgetWhat(isNotAskedForBy rules: GroupRules) {
     self.condition.withLock { condition in
       if rules.healthCheck == nil {
         condition.health.forgetProbes()

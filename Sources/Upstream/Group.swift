@@ -19,7 +19,10 @@ public final class Group: Sendable {
   ///   - now: from when on slow start counts for servers that `previous` does not have.
   public init(_ rules: GroupRules, inheriting previous: Group? = nil, now: Deadline = .now()) {
     let legacy = previous?.legacy() ?? Legacy()
-    for endpoint in legacy.all { endpoint.forget(asFarAs: rules) }
+    // Nothing that `previous` goes by is touched: it is in use, and may have to stay so.
+    if let previous {
+      for endpoint in legacy.all { endpoint.forgetWhat(isNotAskedForBy: previous.rules) }
+    }
     self.rules = rules
     self.servers = rules.servers.map { server in
       previous?.servers.first { $0.rules == server } ?? Server(server)
@@ -83,8 +86,8 @@ extension Group {
     }
   }
 
-  /// An endpoint for a new tunnel; `nil` where none is left. Its load counts the tunnel from here on:
-  /// ``Endpoint/end()`` is the caller's to call.
+  /// An endpoint for a new tunnel; `nil` where none is left. Its load counts the tunnel from here
+  /// on: ``Endpoint/end()`` is the caller's to call.
   ///
   /// Servers that drain and endpoints that are unhealthy are never picked, ejected endpoints only
   /// where nothing else is left. Where the client was before comes before any balance.
@@ -99,7 +102,7 @@ extension Group {
     self.roster.withLock { roster in
       roster.isInUse = true
       let places = self.places(roster)
-      let eligible = Self.eligible(places, avoiding: tried, now)
+      let eligible = self.eligible(places, avoiding: tried, now)
       if let id = preference.stickyID, let known = eligible.healthy.first(where: { $0.has(id) }) {
         known.endpoint.begin()
         return known.endpoint
@@ -116,13 +119,13 @@ extension Group {
   }
 
   /// Those that take a new tunnel, by what is known of them.
-  private static func eligible(
+  private func eligible(
     _ places: [Place], avoiding tried: [Endpoint], _ now: Deadline
   ) -> (healthy: [Place], ejected: [Place]) {
     var eligible: (healthy: [Place], ejected: [Place]) = ([], [])
     for place in places where place.server.takesNewTunnels {
       guard !tried.contains(where: { $0 === place.endpoint }) else { continue }
-      switch place.endpoint.standing(now: now) {
+      switch place.endpoint.standing(now: now, under: self.rules) {
       case .healthy: eligible.healthy.append(place)
       case .ejected: eligible.ejected.append(place)
       case .unhealthy: break
@@ -157,7 +160,8 @@ extension Group {
   /// Whether a new tunnel would find an endpoint, if only one that is ejected.
   public func hasHealthyServer(now: Deadline = .now()) -> Bool {
     self.listing().contains { server, endpoints in
-      server.takesNewTunnels && endpoints.contains { $0.standing(now: now) != .unhealthy }
+      server.takesNewTunnels
+        && endpoints.contains { $0.standing(now: now, under: self.rules) != .unhealthy }
     }
   }
 }

@@ -111,7 +111,8 @@ public struct GroupRules: Sendable {
   public var healthCheck: HealthRules?
   /// When endpoints are ejected; `nil` where they never are.
   public var eject: EjectionRules?
-  /// How long an endpoint that comes, or comes back, takes less than its weight; `nil` for not at all.
+  /// How long an endpoint that comes, or comes back, takes less than its weight; `nil` for not at
+  /// all.
   public var slowStart: Duration?
   /// The cookie that leads a client back to its server; `nil` where there is none.
   public var stickyCookie: StickyCookieRules?

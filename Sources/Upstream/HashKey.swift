@@ -78,11 +78,11 @@ extension String {
   }
 }
 
-/// A number for octets that is the same in every process, on every machine and in every version: edges
-/// beside each other choose the same server, and a restart moves nobody.
+/// A number for octets that is the same in every process, on every machine and in every version:
+/// edges beside each other choose the same server, and a restart moves nobody.
 ///
-/// FNV-1a of 64 bits (Fowler, Noll and Vo) and a final mix, as its high bits know little of the last
-/// octets. No defence against somebody who looks for octets of one number.
+/// FNV-1a of 64 bits (Fowler, Noll and Vo) and a final mix, as its high bits know little of the
+/// last octets. No defence against somebody who looks for octets of one number.
 public func hashKey(of octets: some Sequence<UInt8>) -> UInt64 {
   let hash = octets.reduce(0xCBF2_9CE4_8422_2325 as UInt64) { hash, octet in
     (hash ^ UInt64(octet)) &* 0x0000_0100_0000_01B3

@@ -10,8 +10,8 @@ public import Net
 ///                   on trial ──consecutiveFailures──▶ ejected for twice as long
 ///                   ejected or on trial ──a good attempt──▶ admitted
 ///
-/// The two do not touch each other: a server may answer its probes and fail its clients. One that was
-/// never probed counts as healthy.
+/// The two do not touch each other: a server may answer its probes and fail its clients. One that
+/// was never probed counts as healthy.
 public struct Health: Sendable, Equatable {
   /// What a pick goes by.
   public enum Standing: Sendable, Equatable {
@@ -112,13 +112,13 @@ extension Health {
     return .ejected(until: until)
   }
 
-  /// Forgets what probes have shown: nobody probes any longer, so nobody would notice a recovery.
+  /// Forgets what probes have shown.
   mutating func forgetProbes() {
     self.isUnhealthy = false
     self.contraryProbeCount = 0
   }
 
-  /// Forgets what attempts have shown: nobody is to be ejected any longer.
+  /// Forgets what attempts have shown.
   mutating func forgetAttempts() {
     self.failedAttemptCount = 0
     self.ejectedUntil = nil
@@ -128,15 +128,21 @@ extension Health {
 
 extension Health {
   /// What a pick goes by at this moment. An ejection ends by itself.
-  public func standing(now: Deadline) -> Standing {
-    if self.isUnhealthy { return .unhealthy }
-    if let until = self.ejectedUntil, now < until { return .ejected }
+  ///
+  /// - Parameter rules: the group's. What they do not ask for (any longer) counts for nothing:
+  ///   without probes nobody would notice a recovery. `nil` for whatever is known.
+  public func standing(now: Deadline, under rules: GroupRules? = nil) -> Standing {
+    let (heedsProbes, heedsAttempts) =
+      rules.map { ($0.healthCheck != nil, $0.eject != nil) } ?? (true, true)
+    if heedsProbes, self.isUnhealthy { return .unhealthy }
+    if heedsAttempts, let until = self.ejectedUntil, now < until { return .ejected }
     return .healthy
   }
 
-  /// How much of its weight an endpoint takes, 0.1 to 1: a server that has just started is slow until
-  /// its caches are warm. The share grows evenly over `slowStart` since the endpoint was added, found
-  /// healthy again or let in after an ejection. Says nothing about whether it may be picked.
+  /// How much of its weight an endpoint takes, 0.1 to 1: a server that has just started is slow
+  /// until its caches are warm. The share grows evenly over `slowStart` since the endpoint was
+  /// added, found healthy again or let in after an ejection. Says nothing about whether it may be
+  /// picked.
   ///
   /// - Parameter slowStart: `nil` where everybody takes the whole weight at once.
   public func share(now: Deadline, slowStart: Duration?) -> Double {

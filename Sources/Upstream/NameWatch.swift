@@ -77,7 +77,8 @@ final class NameWatch: Sendable {
     }
   }
 
-  /// Gives the groups the addresses of a good answer; `false` where nobody uses the name any longer.
+  /// Gives the groups the addresses of a good answer; `false` where nobody uses the name any
+  /// longer.
   private func tell(_ answer: Resolver.Answer) -> Bool {
     self.state.withLock { state in
       if case .success(let found) = answer {

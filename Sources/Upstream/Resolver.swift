@@ -58,7 +58,8 @@ public final class Resolver: Sendable {
   /// Resolves the names of `groups` from now on, and of no others. A name that was resolved before
   /// gives the groups its last addresses at once and is not asked for anew.
   ///
-  /// - Throws: what the system lacks for the names that are new; the groups of before are served on.
+  /// - Throws: what the system lacks for the names that are new; the groups of before are served
+  ///   on.
   public func serve(_ groups: [Group]) throws(Errno) {
     try self.state.withLock { (state) throws(Errno) in
       guard !state.isStopped else { return }

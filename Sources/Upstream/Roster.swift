@@ -4,8 +4,8 @@ internal import Net
 struct Roster {
   /// For each server, none where its name is not known.
   private(set) var endpoints: [[Endpoint]]
-  /// Endpoints that left while tunnels to them live: their address left its name, or their server the
-  /// configuration. Should they come back, their load is known.
+  /// Endpoints that left while tunnels to them live: their address left its name, or their server
+  /// the configuration. Should they come back, their load is known.
   private(set) var retired: [Endpoint]
   /// Whether tunnels have been asked for, here or in the group that was replaced.
   var isInUse: Bool
@@ -38,9 +38,9 @@ struct Roster {
     return [endpoint ?? Endpoint(url: url, address: address, warmingSince: warmingSince)]
   }
 
-  /// From when on endpoints that come now take less than their weight; `nil` where there is nobody to
-  /// take the rest. Before the first tunnel nobody is warmer than they are: the names of a
-  /// group are resolved one after the other.
+  /// From when on endpoints that come now take less than their weight; `nil` where there is nobody
+  /// to take the rest. Before the first tunnel nobody is warmer than they are: the names of a group
+  /// are resolved one after the other.
   func warmingSince(of now: Deadline) -> Deadline? {
     self.isInUse && self.endpoints.contains { !$0.isEmpty } ? now : nil
   }

@@ -18,8 +18,8 @@ public final class Server: Sendable {
 
   init(_ rules: ServerRules) { self.rules = rules }
 
-  /// Overrides what was configured, for as long as the process runs and a reload leaves the server's
-  /// rules as they are.
+  /// Overrides what was configured, for as long as the process runs and a reload leaves the
+  /// server's rules as they are.
   ///
   /// - Parameters:
   ///   - drain: whether new tunnels go elsewhere; `nil` leaves this as it is.

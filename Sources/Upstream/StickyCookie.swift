@@ -62,9 +62,9 @@ public struct StickyCookieRules: Sendable, Equatable {
 ///     0        8        16               32
 ///     │ masked │ expiry │   signature    │      all of them big-endian
 ///
-/// masked: the endpoint's stable ID XOR the first 8 octets of HMAC("mask" ‖ expiry). expiry: seconds
-/// since 1970. signature: the first 16 octets of HMAC("sign" ‖ the 16 octets before). HMAC is
-/// HMAC-SHA256 under the secret (RFC 2104).
+/// masked: the endpoint's stable ID XOR the first 8 octets of HMAC("mask" ‖ expiry). expiry:
+/// seconds since 1970. signature: the first 16 octets of HMAC("sign" ‖ the 16 octets before). HMAC
+/// is HMAC-SHA256 under the secret (RFC 2104).
 public struct StickySigner: Sendable {
   private static let octetCount = 32
   /// 32 octets are 43 letters without padding.

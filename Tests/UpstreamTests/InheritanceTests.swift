@@ -87,25 +87,63 @@ struct InheritanceTests {
     #expect(with.endpoints[1] === old.endpoints[1])
   }
 
-  @Test("health stays as long as the rules ask for it")
+  /// What the group goes by.
+  private static func standings(_ group: Group, now: Deadline) -> [Health.Standing] {
+    group.endpoints.map { $0.standing(now: now, under: group.rules) }
+  }
+
+  @Test("health counts as long as the rules ask for it")
   func health() throws {
     var rules = try GroupRules([Self.a, Self.b])
-    rules.healthCheck = HealthRules()
-    rules.eject = EjectionRules()
     let old = Group(rules)
     old.endpoints[0].becomeUnhealthy()
     old.endpoints[1].becomeEjected()
     let new = Group(rules, inheriting: old, now: .at(1))
-    #expect(new.endpoints.map { $0.standing(now: .at(1)) } == [.unhealthy, .ejected])
+    #expect(Self.standings(new, now: .at(1)) == [.unhealthy, .ejected])
     #expect(new.endpoints[0].probeDetail == "refused")
     // Nobody would ever find out that the first one lives again.
     rules.healthCheck = nil
     let unprobed = Group(rules, inheriting: new, now: .at(2))
-    #expect(unprobed.endpoints.map { $0.standing(now: .at(2)) } == [.healthy, .ejected])
-    #expect(unprobed.endpoints[0].probeDetail == nil)
+    #expect(Self.standings(unprobed, now: .at(2)) == [.healthy, .ejected])
+    #expect(
+      unprobed.urls(of: (0..<4).map { _ in unprobed.picked(now: .at(2)) }).allSatisfy {
+        $0 == Self.a
+      })
     rules.eject = nil
     let carefree = Group(rules, inheriting: unprobed, now: .at(3))
-    #expect(carefree.endpoints.map { $0.standing(now: .at(3)) } == [.healthy, .healthy])
+    #expect(Self.standings(carefree, now: .at(3)) == [.healthy, .healthy])
+  }
+
+  @Test("a group that is replaced goes by what it knew: the reload may yet fail")
+  func untouched() throws {
+    var rules = try GroupRules([Self.a, Self.b])
+    let old = Group(rules)
+    old.endpoints[0].becomeUnhealthy()
+    old.endpoints[1].becomeEjected()
+    rules.healthCheck = nil
+    rules.eject = nil
+    let new = Group(rules, inheriting: old, now: .at(1))
+    #expect(Self.standings(old, now: .at(1)) == [.unhealthy, .ejected])
+    // The prober may not have heard of the reload yet.
+    new.endpoints[1].becomeUnhealthy()
+    #expect(Self.standings(new, now: .at(1)) == [.healthy, .healthy])
+    #expect(new.hasHealthyServer(now: .at(1)))
+    #expect(new.picked(now: .at(1)) != nil)
+  }
+
+  @Test("what was not looked at meanwhile is forgotten when it is asked for again")
+  func askedForAgain() throws {
+    let rules = try GroupRules([Self.a, Self.b])
+    let old = Group(rules)
+    old.endpoints[0].becomeUnhealthy()
+    old.endpoints[1].becomeEjected()
+    var carefree = rules
+    carefree.healthCheck = nil
+    carefree.eject = nil
+    let meanwhile = Group(carefree, inheriting: old, now: .at(1))
+    let new = Group(rules, inheriting: meanwhile, now: .at(2))
+    #expect(Self.standings(new, now: .at(2)) == [.healthy, .healthy])
+    #expect(new.endpoints[0].probeDetail == nil)
   }
 
   @Test("an operator's overrides stay where the server's rules do")

@@ -60,7 +60,7 @@ struct PickTests {
     let group = Group(
       GroupRules(
         name: "chat", servers: [try ServerRules(Self.a, drain: true), try ServerRules(Self.b)],
-        balance: balance))
+        balance: balance, healthCheck: HealthRules()))
     let endpoints = group.endpoints
     let sticky = Group.Preference(stickyID: endpoints[0].stableID, hashKey: 1)
     #expect(Self.picks(group) == [Self.b: 60])

@@ -16,9 +16,11 @@ extension ServerRules {
 }
 
 extension GroupRules {
-  /// Rules for servers of these URLs.
+  /// Rules for servers of these URLs, which are probed and may be ejected.
   init(_ urls: [String], _ balance: Balance = .roundRobin) throws {
-    self.init(name: "chat", servers: try urls.map { try ServerRules($0) }, balance: balance)
+    self.init(
+      name: "chat", servers: try urls.map { try ServerRules($0) }, balance: balance,
+      healthCheck: HealthRules(), eject: EjectionRules())
   }
 }
 
