@@ -27,6 +27,10 @@ let logging = Target.Dependency.product(name: "Logging", package: "swift-log")
 let yams = Target.Dependency.product(name: "Yams", package: "Yams")
 let jwtKit = Target.Dependency.product(name: "JWTKit", package: "jwt-kit")
 let crypto = Target.Dependency.product(name: "Crypto", package: "swift-crypto")
+/// Its dependencies have a module of the name of one of ours.
+let httpClient = Target.Dependency.product(
+  name: "AsyncHTTPClient", package: "async-http-client",
+  moduleAliases: ["Configuration": "SwiftConfiguration"])
 let arguments = Target.Dependency.product(name: "ArgumentParser", package: "swift-argument-parser")
 
 let package = Package(
@@ -35,8 +39,16 @@ let package = Package(
   dependencies: [
     .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.0"),
     .package(url: "https://github.com/apple/swift-crypto", from: "4.1.0"),
+    .package(url: "https://github.com/apple/swift-http-types", from: "1.5.0"),
     .package(url: "https://github.com/apple/swift-log", from: "1.16.0"),
+    .package(url: "https://github.com/apple/swift-nio", from: "2.100.0"),
+    .package(url: "https://github.com/apple/swift-nio-extras", from: "1.34.0"),
+    .package(url: "https://github.com/swift-server/async-http-client", from: "1.30.0"),
+    .package(
+      url: "https://github.com/hummingbird-project/hummingbird", from: "2.20.0",
+      traits: ["FullFoundation"]),
     .package(url: "https://github.com/jpsim/Yams", from: "6.0.0"),
+    .package(url: "https://github.com/swift-server/swift-service-lifecycle", from: "2.9.0"),
     .package(url: "https://github.com/vapor/jwt-kit", from: "5.0.0"),
   ],
   targets: [
@@ -55,7 +67,7 @@ let package = Package(
     library("Compression", ["CZlib", "Net", "WebSocket"]),
     library("Tunnel", ["Net", "WebSocket"]),
     library("Telemetry", ["Net", "WebSocket", logging]),
-    library("Token", ["Admission", jwtKit, crypto]),
+    library("Token", ["HTTP", "Admission", jwtKit, crypto]),
     library(
       "Configuration",
       [
@@ -68,7 +80,25 @@ let package = Package(
         "Net", "TLS", "HTTP", "WebSocket", "Compression", "Transport", "Admission", "Upstream",
         "Tunnel", "Telemetry", "Configuration", logging,
       ]),
-    library("Control", ["Net", "Configuration", "Edge", logging]),
+    .target(
+      name: "Control",
+      dependencies: [
+        "Net", "HTTP", "WebSocket", "Admission", "Token", "Configuration", "Edge", "Telemetry",
+        "Upstream", logging, httpClient,
+        .product(name: "Hummingbird", package: "hummingbird"),
+        .product(name: "HummingbirdCore", package: "hummingbird"),
+        .product(name: "HTTPTypes", package: "swift-http-types"),
+        .product(name: "NIOCore", package: "swift-nio"),
+        .product(name: "NIOHTTP1", package: "swift-nio"),
+        .product(name: "NIOPosix", package: "swift-nio"),
+        .product(name: "NIOWebSocket", package: "swift-nio"),
+        .product(name: "NIOHTTPTypes", package: "swift-nio-extras"),
+        .product(name: "NIOHTTPTypesHTTP1", package: "swift-nio-extras"),
+        .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
+      ],
+      resources: [
+        .embedInCode("Dashboard/dashboard.html"), .embedInCode("Admin/openapi.json"),
+      ], swiftSettings: settings),
     library("Echo", ["Net", "HTTP", "WebSocket"]),
     .executableTarget(
       name: "sluice",
@@ -94,7 +124,7 @@ let package = Package(
     .testTarget(
       name: "BenchTests", dependencies: ["bench", "Net", "HTTP", "WebSocket"],
       swiftSettings: settings),
-    tests("Token", ["Admission", jwtKit, crypto]),
+    tests("Token", ["Net", "HTTP", "Admission", jwtKit, crypto]),
     tests(
       "Configuration",
       ["Net", "TLS", "HTTP", "Admission", "Upstream", "Tunnel", "Token", "Telemetry", logging]),

@@ -4,16 +4,21 @@ public struct CredentialRules: Sendable {
   public var jwt: JWTRule?
   /// API keys.
   public var apiKeys: APIKeyRule?
+  /// A service that judges who shows no good token or key.
+  public var forward: ForwardRule?
 
-  /// Rules of tokens, of keys, or of both. With neither nobody is admitted.
-  public init(jwt: JWTRule? = nil, apiKeys: APIKeyRule? = nil) {
+  /// Rules of tokens, of keys, of a service, or of several. Without any nobody is admitted.
+  public init(jwt: JWTRule? = nil, apiKeys: APIKeyRule? = nil, forward: ForwardRule? = nil) {
     self.jwt = jwt
     self.apiKeys = apiKeys
+    self.forward = forward
   }
 
   /// The fields that tell the backend who the client is. Copies that a client sends are removed,
   /// also when a request was admitted without them.
-  public var identityFieldNames: [String] { self.jwt?.forwardClaims.map(\.field) ?? [] }
+  public var identityFieldNames: [String] {
+    (self.jwt?.forwardClaims.map(\.field) ?? []) + (self.forward?.fields ?? [])
+  }
 }
 
 /// How often something may happen, on average and at once.

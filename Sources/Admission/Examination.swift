@@ -4,8 +4,10 @@ public import HTTP
 public enum Examination: Sendable {
   /// It may go on to the backend.
   case admit(Admitted)
-  /// It carries a token on which the rule's verifier has to judge; see ``judge(_:rule:)``.
+  /// It carries a token on which the rule's verifier has to judge; see ``judge(_:rule:otherwise:)``.
   case verify(token: String, rule: JWTRule)
+  /// A service has to judge it; see ``ForwardRule``.
+  case ask(ForwardRule)
   /// It is answered with a refusal.
   case refuse(Refusal)
 }
@@ -20,9 +22,11 @@ public struct Admitted: Sendable {
     case jwt
     /// An API key.
     case apiKey = "api_key"
+    /// A service said so.
+    case forward
   }
 
-  /// Who the token speaks for.
+  /// Who the client is, as the token or the service says.
   public let subject: String?
   /// How the client showed who it is.
   public let method: Method
@@ -34,12 +38,13 @@ public struct Admitted: Sendable {
   public let claims: Claims?
 
   init(
-    method: Method, claims: Claims? = nil, identityFields: [(name: String, value: String)] = [],
+    method: Method, subject: String? = nil, claims: Claims? = nil,
+    identityFields: [(name: String, value: String)] = [],
     expiry: Int64? = nil
   ) {
     self.method = method
     self.claims = claims
-    self.subject = claims?.subject
+    self.subject = subject ?? claims?.subject
     self.identityFields = identityFields
     self.expiry = expiry
   }
@@ -58,23 +63,33 @@ public func examine(
   if let rule = credentials.jwt {
     switch findToken(in: head, subprotocols: subprotocols, sources: rule.sources) {
     case .token(let token): return .verify(token: token, rule: rule)
-    case .unusable(let reason): return .refuse(.badToken(reason: reason))
+    case .unusable(let reason): return refusal(.badToken(reason: reason), credentials.forward)
     case .absent: break
     }
   }
-  if key == .unknown { return .refuse(.badKey) }
-  return .refuse(credentials.jwt == nil ? .missingKey : .missingToken)
+  if key == .unknown { return refusal(.badKey, credentials.forward) }
+  return refusal(credentials.jwt == nil ? .missingKey : .missingToken, credentials.forward)
 }
 
 /// What follows from a verifier's verdict: the request is admitted or refused.
-public func judge(_ verdict: Verdict, rule: JWTRule) -> Examination {
+///
+/// - Parameter forward: who is asked before a token is refused. Not where the token could not be
+///   judged: it may be good, and who has it is to come again.
+public func judge(
+  _ verdict: Verdict, rule: JWTRule, otherwise forward: ForwardRule? = nil
+) -> Examination {
   switch verdict {
   case .valid(let claims): admission(claims, rule: rule)
-  case .invalid(let reason): .refuse(.badToken(reason: reason))
-  case .notPermitted(let reason): .refuse(.notPermitted(reason: reason))
+  case .invalid(let reason): refusal(.badToken(reason: reason), forward)
+  case .notPermitted(let reason): refusal(.notPermitted(reason: reason), forward)
   case .unavailable(let reason):
     .refuse(.verifierUnavailable(reason: reason, retryAfter: .seconds(5)))
   }
+}
+
+/// A refusal, unless there is a service to ask first.
+private func refusal(_ refusal: Refusal, _ forward: ForwardRule?) -> Examination {
+  forward.map { .ask($0) } ?? .refuse(refusal)
 }
 
 private func originRefusal(_ fields: Fields, rules: AdmissionRules) -> Refusal? {
@@ -106,7 +121,7 @@ private func admission(_ claims: Claims, rule: JWTRule) -> Examination {
 
 /// Whether a field's value reaches the backend as it is. A control octet could end the line, and
 /// white space at an end is trimmed by the reader: " admin" must not arrive as "admin".
-private func isCarriedExactly(_ text: String) -> Bool {
+func isCarriedExactly(_ text: String) -> Bool {
   !text.utf8.contains(where: \.isControl)
     && text.utf8.first?.isWhitespace != true && text.utf8.last?.isWhitespace != true
 }

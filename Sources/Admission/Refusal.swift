@@ -27,13 +27,18 @@ public struct Refusal: Error, Sendable, Equatable {
   public let reason: String
   /// What the status asks for: Retry-After, WWW-Authenticate, Allow, Upgrade and the like.
   public let fields: [Field]
+  /// What the client is shown; `nil` for the error and the reason.
+  public let body: [UInt8]?
 
   /// A refusal of a cause that has no row here.
-  public init(status: Int, error: String, reason: String, fields: [Field] = []) {
+  public init(
+    status: Int, error: String, reason: String, fields: [Field] = [], body: [UInt8]? = nil
+  ) {
     self.status = status
     self.error = error
     self.reason = reason
     self.fields = fields
+    self.body = body
   }
 }
 

@@ -30,6 +30,8 @@ static _Noreturn void become(
   for (int index = 0; index < count; index++) {
     if (dup2(numbers[index], first_number + index) < 0) _exit(126);
   }
+  // Libraries open descriptors that are not closed by execve, listeners among them.
+  syscall(SYS_close_range, first_number + count, ~0U, 0);
   execve(path, arguments, environment);
   _exit(127);
 }

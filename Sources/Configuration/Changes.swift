@@ -57,6 +57,9 @@ public struct Changes: Sendable, Equatable, Codable {
     if old.shutdownGrace != new.shutdownGrace { self.settings.append("shutdown_grace") }
     if old.drainOver != new.drainOver { self.settings.append("drain_over") }
     if old.trustedProxies != new.trustedProxies { self.settings.append("trusted_proxies") }
+    if old.traces != new.traces { self.settings.append("trace") }
+    if old.admin?.token != new.admin?.token { self.settings.append("admin.token") }
+    if old.admin?.address != new.admin?.address { self.pending.append("admin.address") }
     if old.workers != new.workers { self.pending.append("workers") }
   }
 

@@ -24,6 +24,12 @@ public struct Configuration: Sendable {
   public var upstreams: [GroupRules]
   /// What is logged, and how.
   public var log: LogRules
+  /// Where operators talk to the edge; `nil` where they do not.
+  public var admin: AdminRules?
+  /// Whether requests are followed over several systems: a `traceparent` is made or passed on.
+  public var traces = false
+  /// The file as JSON, without its secrets; empty for a configuration made in code.
+  public var text = ""
   /// What the files held when they were read: the configuration's own, and those that it names.
   public var files: [FileStamp] = []
 

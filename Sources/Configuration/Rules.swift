@@ -104,6 +104,23 @@ public struct HeaderRules: Sendable {
   }
 }
 
+/// Where operators talk to the edge.
+public struct AdminRules: Hashable, Sendable {
+  /// The shortest token that is taken, in octets.
+  public static let tokenByteCountMin = 16
+
+  /// The address that is bound.
+  public var address: SocketAddress
+  /// What everybody has to show as a bearer token; `nil` where nobody has to.
+  public var token: String?
+
+  /// A listener for operators.
+  public init(address: SocketAddress, token: String? = nil) {
+    self.address = address
+    self.token = token
+  }
+}
+
 /// What is logged, and how.
 public struct LogRules: Hashable, Sendable {
   /// How a record is written.

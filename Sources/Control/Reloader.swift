@@ -28,21 +28,26 @@ public final class Reloader: Sendable {
 
   private let path: String
   private let environment: [String: String]
+  private let surroundings: Surroundings
   private let edge: Edge
   private let notice: ServiceNotice
   /// What the files held when they were last read, good or bad; and whose turn it is.
   private let stamps: Mutex<[FileStamp]>
+  /// What became of all readings so far.
+  private let past = Mutex(History())
 
   /// - Parameters:
   ///   - path: the configuration file that the edge was started with.
   ///   - environment: the values of `${NAME}`, which never change while the process lives.
+  ///   - surroundings: what configurations use while they are in force.
   ///   - notice: who is told that a reload begins and ends.
   public init(
-    path: String, environment: [String: String], edge: Edge,
-    notice: ServiceNotice = ServiceNotice(socket: nil)
+    path: String, environment: [String: String], surroundings: Surroundings = Surroundings(),
+    edge: Edge, notice: ServiceNotice = ServiceNotice(socket: nil)
   ) {
     self.path = path
     self.environment = environment
+    self.surroundings = surroundings
     self.edge = edge
     self.notice = notice
     self.stamps = Mutex(edge.configuration.files)
@@ -57,6 +62,7 @@ public final class Reloader: Sendable {
       // Before the reading: what changes during it is seen as a change later.
       stamps = stamps.map { FileStamp(of: $0.path) }
       let outcome = self.outcome(&stamps)
+      self.past.withLock { $0.add(outcome, trigger) }
       self.note(outcome, trigger)
       self.notice.ready(status: outcome.status)
       return outcome
@@ -64,8 +70,11 @@ public final class Reloader: Sendable {
   }
 
   private func outcome(_ stamps: inout [FileStamp]) -> Outcome {
+    // Also where it is refused: sets that it alone names are forgotten.
+    defer { self.surroundings.keySets.serve(self.edge) }
     do {
-      let configuration = try Configuration.load(path: self.path, environment: self.environment)
+      let configuration = try Configuration.load(
+        path: self.path, environment: self.environment, surroundings: self.surroundings)
       let changes = try self.edge.adopt(configuration)
       stamps = configuration.files
       return .adopted(changes)
@@ -101,6 +110,9 @@ public final class Reloader: Sendable {
     }
   }
 
+  /// What became of the readings so far.
+  var history: History { self.past.withLock { $0 } }
+
   /// Reads the configuration again if its files are not what they were.
   func reloadIfChanged() {
     let isChanged = self.stamps.withLock { $0.contains { FileStamp(of: $0.path) != $0 } }
@@ -114,6 +126,31 @@ extension Reloader.Outcome {
     switch self {
     case .adopted: "serving"
     case .refused: "serving with the configuration before; the present file is refused"
+    }
+  }
+}
+
+extension Reloader {
+  /// What became of readings.
+  struct History: Sendable {
+    /// One of them.
+    struct Entry: Sendable {
+      /// As in `2026-01-31T12:00:00.123Z`.
+      let time: String
+      let trigger: Trigger
+      let outcome: Outcome
+
+      var isGood: Bool { if case .adopted = self.outcome { true } else { false } }
+    }
+
+    private(set) var adoptedCount = 0
+    private(set) var refusedCount = 0
+    private(set) var last: Entry?
+
+    mutating func add(_ outcome: Outcome, _ trigger: Trigger) {
+      let entry = Entry(time: WallClock.now().timestamp, trigger: trigger, outcome: outcome)
+      if entry.isGood { self.adoptedCount += 1 } else { self.refusedCount += 1 }
+      self.last = entry
     }
   }
 }

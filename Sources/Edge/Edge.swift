@@ -37,6 +37,7 @@ public final class Edge: Sendable {
   struct WorkerHandle: Sendable {
     let mailbox: Mailbox<Message>
     let thread: Thread
+    let meter: WorkerMeter
   }
 
   let state: Mutex<State>
@@ -102,11 +103,12 @@ public final class Edge: Sendable {
     let workers = try (0..<workerCount).map { index in
       let (mailbox, start) = (try Mailbox<Message>(), starts[index])
       let listeners = table.listeners(ofWorker: index)
+      let meter = WorkerMeter()
       let share = WorkerShare(index: index, workerCount: workerCount, pipeCountMax: pipeCountMax)
       let thread = try Thread.start(name: "worker-\(index)") {
-        Self.serve(listeners, start) { try Workbench(snapshot, commons, mailbox, share) }
+        Self.serve(listeners, start) { try Workbench(snapshot, commons, mailbox, share, meter) }
       }
-      return WorkerHandle(mailbox: mailbox, thread: thread)
+      return WorkerHandle(mailbox: mailbox, thread: thread, meter: meter)
     }
     for start in starts { try start.wait() }
     return workers
@@ -182,7 +184,7 @@ public final class Edge: Sendable {
 extension Route {
   /// Writes what its tunnels carried, where there were any.
   func logTraffic(_ log: Logger) {
-    guard self.meters.contains(where: { !$0.endCounts.isEmpty }) else { return }
+    guard self.meters.contains(where: { $0.ended.value > 0 }) else { return }
     log.info(
       "traffic", metadata: TrafficMeter.metadata(route: self.rules.name, self.meters))
   }

@@ -12,6 +12,8 @@ final class Snapshot: Sendable {
   /// Over how long the closes of tunnels are paced that this snapshot has no place for.
   let drainOver: Duration
   let trustedProxies: [AddressRange]
+  /// Whether requests are followed over several systems.
+  let traces: Bool
   /// In the order of the file: the first that matches answers.
   let routes: [Route]
   /// All groups, for the resolver.
@@ -31,6 +33,7 @@ final class Snapshot: Sendable {
     self.limits = configuration.limits
     self.drainOver = configuration.drainOver
     self.trustedProxies = configuration.trustedProxies
+    self.traces = configuration.traces
     self.log = log
     self.access = AccessLog(log, isOn: configuration.log.access)
     let groups = configuration.upstreams.map { rules in

@@ -5,6 +5,7 @@ internal import Net
 internal import Synchronization
 internal import Telemetry
 internal import Transport
+internal import Tunnel
 internal import Upstream
 
 /// What one worker lends to the connection whose turn it is. One owner, one thread, no lock.
@@ -25,15 +26,19 @@ struct Workbench: ~Copyable {
   let commons: Commons
   let mailbox: Mailbox<Message>
   private let share: WorkerShare
+  /// What this worker counts beside the traffic of its tunnels.
+  let meter: WorkerMeter
   /// Octets that may wait here for slow peers.
   private var queuedByteCountMax: Int
 
   init(
-    _ snapshot: Snapshot, _ commons: Commons, _ mailbox: Mailbox<Message>, _ share: WorkerShare
+    _ snapshot: Snapshot, _ commons: Commons, _ mailbox: Mailbox<Message>, _ share: WorkerShare,
+    _ meter: WorkerMeter
   ) throws {
     let loop = try EventLoop()
     let scratch = try Scratch(pipeCountMax: share.pipeCountMax)
     self.share = share
+    self.meter = meter
     self.queuedByteCountMax = share.queuedByteCountMax(of: snapshot.limits)
     self.loop = loop
     self.scratch = scratch
@@ -49,6 +54,23 @@ struct Workbench: ~Copyable {
     self.queuedByteCountMax = self.share.queuedByteCountMax(of: snapshot.limits)
   }
 
+  /// The worker's number, from 0.
+  var index: Int { self.share.index }
+
+  /// A turn of the loop is over, which began at ``now``.
+  func noteTurn(until end: Deadline) {
+    self.meter.queuedByteCount.set(to: UInt64(self.queuedByteCount))
+    self.meter.turned(
+      nanoseconds: end.duration(since: self.now).clampedNanoseconds, at: end.nanoseconds)
+  }
+
+  /// A client was told that its tunnel begins.
+  func noteUpgrade(_ exchange: Exchange) {
+    self.meter.upgradeLatency.record(Deadline.now().duration(since: exchange.arrival.acceptedAt))
+    self.meter.answers.raise(
+      WorkerMeter.Answer(route: exchange.route?.rules.name, status: 101, error: nil))
+  }
+
   /// What a route's tunnels carry on this worker.
   func meter(of route: Route) -> TrafficMeter { route.meters[self.share.index] }
 
@@ -60,7 +82,7 @@ struct Workbench: ~Copyable {
 
 extension Workbench {
   /// Octets of memory that wait for slow peers.
-  private var queuedByteCount: Int { self.scratch.pool.takenCount * ChunkPool.chunkByteCount }
+  fileprivate var queuedByteCount: Int { self.scratch.pool.takenCount * ChunkPool.chunkByteCount }
 
   /// Whether more waits for slow peers than may.
   var isOverBudget: Bool { self.queuedByteCount > self.queuedByteCountMax }
@@ -136,14 +158,28 @@ final class Commons: Sendable {
   func adopt(_ log: Logger) { self.presentLog.withLock { $0 = log } }
 }
 
+/// What was found out about a request on another thread.
+enum Judgement: Sendable {
+  /// A verifier's verdict on its token.
+  case token(Verdict)
+  /// The answer of the service that was asked about it.
+  case forward(Result<WebResponse, WebFault>)
+}
+
 /// What other threads tell a worker.
 enum Message: Sendable {
-  /// A verifier has judged the token of a connection that waits for it.
-  case verdict(Token, Verdict)
+  /// The request of a connection that waits for it was judged.
+  case judged(Token, Judgement)
   /// Accept nobody any more, let tunnels live for so long, then cut them.
   case drain(grace: Duration)
   /// The same, where another process accepts from the same sockets.
   case giveWay(grace: Duration)
+  /// List tunnels.
+  case list(TunnelFilter, TunnelOrder, limit: Int, Reply<Edge.Tunnels>)
+  /// Close this tunnel; whether it was there.
+  case closeOne(Token, Cause, Reply<Bool>)
+  /// Close these tunnels; how many there were.
+  case closeAll(TunnelFilter, Cause, Reply<Int>)
   /// This server was declared dead, and its tunnels are to be closed.
   case serverDied(Endpoint)
   /// Another configuration holds, and these are the listeners from now on.

@@ -3,6 +3,7 @@ internal import Configuration
 internal import Logging
 internal import Net
 internal import TLS
+internal import Telemetry
 internal import Transport
 
 /// How clients come in, and where from.
@@ -34,6 +35,7 @@ extension Worker {
     let arrival = Arrival(
       token: token, listener: listener, peer: peer, acceptedAt: self.bench.now)
     self.bench.commons.occupancy.connectionBegan()
+    self.bench.meter.accepted.raise()
     guard let connection = self.firstPhase(socket, arrival) else {
       self.bench.commons.occupancy.connectionEnded()
       return

@@ -9,11 +9,17 @@ internal import Upstream
 extension Worker {
   mutating func receive(_ message: Message) {
     switch message {
-    case .verdict(let token, let verdict):
+    case .judged(let token, let judgement):
       guard let slot = self.connections.liveSlot(for: token) else { return }
-      self.connections[slot].judged(verdict, &self.bench)
+      self.connections[slot].judged(judgement, &self.bench)
       self.reap(slot)
     case .adopt(let snapshot, let listeners): self.adopt(snapshot, listeners)
+    case .list(let filter, let order, let limit, let reply):
+      reply.give(self.list(filter, order, limit: limit))
+    case .closeOne(let token, let cause, let reply):
+      reply.give(self.closeOne(token, cause))
+    case .closeAll(let filter, let cause, let reply):
+      reply.give(self.closeAll(filter, cause))
     case .serverDied(let endpoint): self.closeTunnels(to: endpoint)
     case .drain(let grace):
       guard self.depart({ .stopping(until: $0) }, within: grace) else { return }

@@ -34,13 +34,16 @@ struct Worker: ~Copyable {
   /// Serves until it was told to drain and its last connection has ended.
   mutating func run() {
     while !self.isDone {
-      let count = self.bench.loop.wait(until: self.nextWake(), now: .now())
+      let end = Deadline.now()
+      self.bench.noteTurn(until: end)
+      let count = self.bench.loop.wait(until: self.nextWake(), now: end)
       self.bench.now = .now()
       for index in 0..<count { self.dispatch(self.bench.loop[index]) }
       self.resumeUnfinished()
       self.passDeadlines()
       if self.bench.isOverBudget { self.shed() }
     }
+    self.bench.mailbox.close()
   }
 
   private var isDone: Bool {

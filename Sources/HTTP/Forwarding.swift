@@ -103,6 +103,26 @@ extension Forwarding {
       fields: fields)
   }
 
+  /// The fields of a question to a service that is to judge the client's request: those of the request
+  /// itself, credentials included, less what makes the handshake, and what is asked about in
+  /// X-Forwarded-*. Of these the service can believe every one: where an upgrade request adds to what
+  /// earlier hops said of the client's address, here stands the one address that counts.
+  public func question(about client: RequestHead) -> Fields {
+    var fields = self.endToEndFields(of: client.fields)
+    let asked = [
+      ("X-Forwarded-Method", client.method), ("X-Forwarded-Uri", client.target),
+      ("X-Forwarded-Proto", self.believed(client.fields, "x-forwarded-proto") ?? self.scheme),
+      ("X-Forwarded-Host", self.believed(client.fields, "x-forwarded-host") ?? client.authority),
+      ("X-Forwarded-For", self.clientAddress), ("X-Request-Id", self.requestID),
+    ]
+    fields.removeAll { field in
+      field.isNamed("Host") || field.nameBegins(like: "Sec-WebSocket-")
+        || asked.contains { field.isSpelledLike($0.0) }
+    }
+    for (name, value) in asked { fields.append(name: name, value: value) }
+    return fields
+  }
+
   /// What of the client's fields goes on, with the names of the handshake in their usual case.
   private func endToEndFields(of client: Fields) -> Fields {
     let hopByHop = HopByHop(of: client)

@@ -5,6 +5,14 @@ public enum IPAddress: Hashable, Sendable {
   /// Sixteen octets as two halves, the most significant first.
   case v6(high: UInt64, low: UInt64)
 
+  /// Whether it is this machine's own, out of the reach of others (RFC 1122 §3.2.1.3, RFC 4291 §2.5.3).
+  public var isLoopback: Bool {
+    switch self {
+    case .v4(let octets): octets >> 24 == 127
+    case .v6(let high, let low): high == 0 && low == 1
+    }
+  }
+
   /// Reads `192.0.2.1`, `2001:db8::1` or `[2001:db8::1]`; `nil` for anything else. An IPv4-mapped
   /// IPv6 address (RFC 4291 §2.5.5.2) becomes the IPv4 address that it names, so that a dual-stack
   /// listener and an IPv4 one call a client by the same name.

@@ -6,7 +6,8 @@ internal import Synchronization
 ///
 /// Off the hot path. Messages of one sender arrive in order; posting never blocks on the receiver.
 public final class Mailbox<Message: Sendable>: Sendable {
-  private let queue = Mutex<[Message]>([])
+  /// `nil` once nobody reads it any more.
+  private let queue = Mutex<[Message]?>([])
   /// An eventfd, readable while messages wait. Owned here, registered in the receiver's loop.
   let wake: CInt
 
@@ -22,8 +23,8 @@ public final class Mailbox<Message: Sendable>: Sendable {
   /// Adds a message and wakes the receiver. May be called from any thread.
   public func post(_ message: Message) {
     let wasEmpty = self.queue.withLock { queue in
-      queue.append(message)
-      return queue.count == 1
+      queue?.append(message)
+      return queue?.count == 1
     }
     // Only the first message of a batch pays for the system call; the counter cannot overflow.
     if wasEmpty { _ = eventfd_write(self.wake, 1) }
@@ -34,8 +35,18 @@ public final class Mailbox<Message: Sendable>: Sendable {
     var count: eventfd_t = 0
     _ = unsafe eventfd_read(self.wake, &count)
     return self.queue.withLock { queue in
+      guard let messages = queue else { return [] }
+      queue = []
+      return messages
+    }
+  }
+
+  /// Drops what is there, and what still comes. Called by the receiver alone, at its end.
+  public func close() {
+    // Outside of the lock: what is dropped may tell its sender.
+    _ = self.queue.withLock { queue in
       let messages = queue
-      queue.removeAll()
+      queue = nil
       return messages
     }
   }

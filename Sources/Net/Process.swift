@@ -26,6 +26,28 @@ public enum ProcessLimits {
   /// Processors this process may run on (sched_getaffinity(2)), at least 1.
   public static var processorCount: Int { max(1, Int(sluice_cpu_count())) }
 
+  /// Memory that the process has in use (proc(5): statm); `nil` where /proc is not mounted.
+  public static func residentByteCount() -> Int? {
+    var octets = [UInt8](repeating: 0, count: 128)
+    let number = unsafe open("/proc/self/statm", O_RDONLY | O_CLOEXEC)
+    guard number >= 0 else { return nil }
+    defer { _ = Glibc.close(number) }
+    // SAFETY: at most the array's count is written.
+    let count = unsafe octets.withUnsafeMutableBytes { bytes in
+      unsafe Glibc.read(number, bytes.baseAddress, bytes.count)
+    }
+    let words = String(decoding: octets.prefix(max(0, count)), as: UTF8.self).split(separator: " ")
+    guard words.count > 1, let pageCount = Int(words[1]) else { return nil }
+    return pageCount * Int(getpagesize())
+  }
+
+  /// User and system time of the process so far, in seconds.
+  public static func processorSeconds() -> Double {
+    var time = timespec()
+    unsafe _ = clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &time)
+    return Double(time.tv_sec) + Double(time.tv_nsec) / 1e9
+  }
+
   /// Where this program lies, or lay when it was started; `nil` where /proc is not mounted.
   public static func programPath() -> String? {
     var octets = [UInt8](repeating: 0, count: 4096)

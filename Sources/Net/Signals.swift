@@ -46,6 +46,16 @@ public enum SignalWait {
     }
   }
 
+  /// Waits for the next of them, but not beyond `timeout`; `nil` where none came.
+  public static func next(within timeout: Duration) -> Signal? {
+    var set = Self.set()
+    let nanoseconds = timeout.clampedNanoseconds
+    var time = timespec(
+      tv_sec: Int(nanoseconds / 1_000_000_000), tv_nsec: Int(nanoseconds % 1_000_000_000))
+    let number = unsafe sigtimedwait(&set, nil, &time)
+    return Signal.allCases.first { $0.number == number }
+  }
+
   private static func set() -> sigset_t {
     var set = sigset_t()
     unsafe sigemptyset(&set)

@@ -22,6 +22,9 @@ public struct AccessRecord: Sendable {
   public var kind: Kind
   /// What `X-Request-Id` said to the client and the server.
   public var requestID: String
+  /// The number of the trace, the same in every system that the request came through; `nil` where
+  /// traces are not kept.
+  public var traceID: String?
   /// Name of the route, where one matched.
   public var route: String?
   /// The client's address, behind trusted proxies; where unknown, the peer.
@@ -94,7 +97,8 @@ public struct AccessRecord: Sendable {
 
   /// The keys in the order in which they are written.
   static let keys = [
-    "request_id", "route", "client", "subject", "method", "host", "target", "status", "upstream",
+    "request_id", "trace_id", "route", "client", "subject", "method", "host", "target", "status",
+    "upstream",
     "octets_in", "octets_out", "messages_in", "messages_out", "duration_ms", "closed_by", "reason",
     "detail", "close_code", "error", "tls",
   ]
@@ -121,7 +125,7 @@ public struct AccessRecord: Sendable {
     let texts = [
       "route": self.route, "subject": self.subject, "upstream": self.upstream,
       "method": self.method, "host": self.host, "target": self.target, "tls": self.tls,
-      "error": self.error, "detail": self.frames?.detail,
+      "error": self.error, "detail": self.frames?.detail, "trace_id": self.traceID,
     ]
     for (key, text) in texts { if let text { metadata[key] = .string(text) } }
     if let frames = self.frames {

@@ -5,44 +5,61 @@ public import WebSocket
 /// What the tunnels of one route carried on one worker. The worker alone counts; others may read at
 /// any time, and get a number that was true a moment ago.
 public final class TrafficMeter: Sendable {
+  /// How a tunnel ended.
+  public struct End: Hashable, Sendable {
+    /// A word of the access log.
+    public let reason: String
+    /// Who began it.
+    public let closer: AccessRecord.Closer
+    /// The first close frame's code; 1006 where there was none.
+    public let closeCode: UInt16
+
+    /// An end.
+    public init(reason: String, closer: AccessRecord.Closer, closeCode: UInt16) {
+      self.reason = reason
+      self.closer = closer
+      self.closeCode = closeCode
+    }
+  }
+
   /// The client's frames and octets.
   public let fromDownstream = FlowMeter()
   /// The server's.
   public let fromUpstream = FlowMeter()
-  /// Tunnels that ended, by reason. Off the hot path.
-  private let ends = Mutex<[String: Int]>([:])
-
   /// Tunnels that began.
-  private let begun = Atomic<Int>(0)
+  public let begun = Counter()
+  /// For how long peers were not read because they were too fast, in nanoseconds, all tunnels together.
+  public let throttledNanoseconds = Counter()
+  /// Tunnels that ended.
+  public let ended = Counter()
+  /// Tunnels that ended, by how. Off the hot path.
+  public let ends = Tally<End>()
 
   /// Nothing counted yet.
   public init() {}
 
-  /// A tunnel has begun.
-  public func began() { self.begun.wrappingAdd(1, ordering: .relaxed) }
+  /// A tunnel has ended so.
+  public func ended(_ end: End) {
+    self.ended.raise()
+    self.ends.raise(end)
+  }
 
   /// Tunnels that live now, as of a moment ago.
   public var openCount: Int {
-    let ended = self.ends.withLock { $0.values.reduce(0, +) }
-    return max(0, self.begun.load(ordering: .relaxed) - ended)
+    let ended = self.ended.value
+    return Int(clamping: self.begun.value &- min(ended, self.begun.value))
   }
-
-  /// A tunnel has ended for this reason, a word of the access log.
-  public func ended(_ reason: String) { self.ends.withLock { $0[reason, default: 0] += 1 } }
-
-  /// Tunnels that ended, by the reason of the access log.
-  public var endCounts: [String: Int] { self.ends.withLock { $0 } }
 }
 
 /// What came from one side.
 public final class FlowMeter: Sendable {
-  private let text = Atomic<UInt64>(0)
-  private let binary = Atomic<UInt64>(0)
-  private let continuation = Atomic<UInt64>(0)
-  private let close = Atomic<UInt64>(0)
-  private let ping = Atomic<UInt64>(0)
-  private let pong = Atomic<UInt64>(0)
-  private let octets = Atomic<UInt64>(0)
+  private let text = Counter()
+  private let binary = Counter()
+  private let continuation = Counter()
+  private let close = Counter()
+  private let ping = Counter()
+  private let pong = Counter()
+  private let octets = Counter()
 
   fileprivate init() {}
 
@@ -60,26 +77,18 @@ public final class FlowMeter: Sendable {
   }
 
   /// Octets that were passed on, headers of frames included.
-  public var octetCount: UInt64 { self.octets.load(ordering: .relaxed) }
+  public var octetCount: UInt64 { self.octets.value }
 
   /// Frames by kind.
   public var counts: FrameCounts {
     var counts = FrameCounts()
-    counts.text = self.text.load(ordering: .relaxed)
-    counts.binary = self.binary.load(ordering: .relaxed)
-    counts.continuation = self.continuation.load(ordering: .relaxed)
-    counts.close = self.close.load(ordering: .relaxed)
-    counts.ping = self.ping.load(ordering: .relaxed)
-    counts.pong = self.pong.load(ordering: .relaxed)
+    counts.text = self.text.value
+    counts.binary = self.binary.value
+    counts.continuation = self.continuation.value
+    counts.close = self.close.value
+    counts.ping = self.ping.value
+    counts.pong = self.pong.value
     return counts
-  }
-}
-
-extension Atomic<UInt64> {
-  /// One writer: a load and a store, not a locked addition.
-  fileprivate func raise(by count: UInt64) {
-    guard count > 0 else { return }
-    self.store(self.load(ordering: .relaxed) &+ count, ordering: .relaxed)
   }
 }
 
@@ -93,19 +102,14 @@ extension TrafficMeter {
       let counts = flows.map(\.counts)
       metadata["octets_\(name)"] = "\(flows.reduce(0) { $0 &+ $1.octetCount })"
       metadata["messages_\(name)"] = "\(counts.reduce(0) { $0 &+ $1.messages })"
-      for (kind, path) in Self.kinds {
+      for (kind, path) in FrameCounts.kinds {
         metadata["\(kind)_\(name)"] = "\(counts.reduce(0) { $0 &+ $1[keyPath: path] })"
       }
     }
-    let ends = meters.reduce(into: [:]) { $0.merge($1.endCounts, uniquingKeysWith: +) }
-    for (reason, count) in ends { metadata["ended_\(reason)"] = "\(count)" }
+    for (end, count) in meters.flatMap(\.ends.counts) {
+      let key = "ended_\(end.reason)"
+      metadata[key] = "\((metadata[key].flatMap { Int("\($0)") } ?? 0) + count)"
+    }
     return metadata
-  }
-
-  private static var kinds: [(String, KeyPath<FrameCounts, UInt64>)] {
-    [
-      ("text", \.text), ("binary", \.binary), ("continuation", \.continuation),
-      ("close", \.close), ("ping", \.ping), ("pong", \.pong),
-    ]
   }
 }

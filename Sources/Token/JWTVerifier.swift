@@ -1,7 +1,6 @@
 public import Admission
 import FoundationEssentials
 import JWTKit
-import Synchronization
 
 /// Whether a token without an expiry (RFC 7519 §4.1.4) is taken.
 public enum ExpiryRule: Sendable, Hashable {
@@ -11,7 +10,7 @@ public enum ExpiryRule: Sendable, Hashable {
   case optional
 }
 
-/// Judges JSON Web Tokens with keys that it was given.
+/// Judges JSON Web Tokens with keys that it was given, or that are fetched.
 ///
 /// A token is authentic if one key whose algorithm is the one that the header names has signed it;
 /// where both sides have a `kid`, it must be the same. Then its times, its issuer and its audience
@@ -24,15 +23,7 @@ public final class JWTVerifier: TokenVerifying {
   /// No leeway is longer than a day.
   private static let leewaySecondsMax: Int64 = 86_400
 
-  /// A key, ready for use.
-  private struct ReadyKey: Sendable {
-    let key: VerificationKey
-    let operation: any JWTAlgorithm
-  }
-
-  private let keys: [VerificationKey]
-  /// Made from `keys` by the first token: the library makes them asynchronously.
-  private let readyKeys = Mutex<[ReadyKey]?>(nil)
+  private let source: KeySource
   private let rules: ClaimRules
   private let now: @Sendable () -> Int64
 
@@ -45,12 +36,33 @@ public final class JWTVerifier: TokenVerifying {
   ///   - leeway: how far the clocks of the issuer and of this machine may differ.
   ///   - expiry: whether a token must have one.
   ///   - now: the clock, in seconds since 1970.
-  public init(
+  public convenience init(
     keys: [VerificationKey], issuer: String? = nil, audience: String? = nil,
     leeway: Duration = .seconds(30), expiry: ExpiryRule = .required,
     now: @escaping @Sendable () -> Int64 = JWTVerifier.systemSeconds
   ) {
-    self.keys = keys
+    self.init(
+      source: .fixed(FixedKeys(keys)), issuer: issuer, audience: audience, leeway: leeway,
+      expiry: expiry, now: now)
+  }
+
+  /// A verifier whose keys are those of a set behind a URL. Until it was fetched once, tokens are
+  /// neither good nor bad. The rest is as above.
+  public convenience init(
+    keySet: RemoteKeySet, issuer: String? = nil, audience: String? = nil,
+    leeway: Duration = .seconds(30), expiry: ExpiryRule = .required,
+    now: @escaping @Sendable () -> Int64 = JWTVerifier.systemSeconds
+  ) {
+    self.init(
+      source: .remote(keySet), issuer: issuer, audience: audience, leeway: leeway, expiry: expiry,
+      now: now)
+  }
+
+  private init(
+    source: KeySource, issuer: String?, audience: String?, leeway: Duration, expiry: ExpiryRule,
+    now: @escaping @Sendable () -> Int64
+  ) {
+    self.source = source
     self.rules = ClaimRules(
       issuer: issuer, audience: audience, expiry: expiry,
       leewaySeconds: min(max(0, leeway.components.seconds), Self.leewaySecondsMax))
@@ -71,8 +83,8 @@ public final class JWTVerifier: TokenVerifying {
     } catch {
       return .invalid(reason: error.reason)
     }
-    guard let keys = try? await self.preparedKeys() else {
-      return .unavailable(reason: "The keys that tokens are checked with cannot be used.")
+    guard let keys = await self.source.keys(for: signed.kid) else {
+      return .unavailable(reason: "The keys that tokens are checked with are not there for now.")
     }
     if let fault = Self.signatureFault(of: signed, keys: keys) { return .invalid(reason: fault) }
     return self.rules.judge(payload: signed.payload, now: self.now())
@@ -96,16 +108,9 @@ public final class JWTVerifier: TokenVerifying {
     return isAuthentic ? nil : "The token's signature is not valid."
   }
 
-  /// Two first tokens at once may both make them: they come out the same.
-  private func preparedKeys() async throws -> [ReadyKey] {
-    if let ready = self.readyKeys.withLock({ $0 }) { return ready }
-    var ready: [ReadyKey] = []
-    for key in self.keys {
-      let operation = try await key.material.operation(key.algorithm)
-      ready.append(ReadyKey(key: key, operation: operation))
-    }
-    self.readyKeys.withLock { [ready] in $0 = ready }
-    return ready
+  /// The set that its keys come from; `nil` where they were given.
+  public var keySet: RemoteKeySet? {
+    if case .remote(let keySet) = self.source { keySet } else { nil }
   }
 }
 
@@ -124,7 +129,7 @@ extension JWTVerifier {
       contents.audience = [audience]
     }
     if let key { return try await Token.mint(contents, key: key) }
-    guard let secret = self.keys.first(where: { $0.algorithm.isSymmetric }) else {
+    guard let secret = self.source.fixedKeys.first(where: { $0.algorithm.isSymmetric }) else {
       throw KeyError(message: "the route's keys are public ones; name a private key to sign with")
     }
     let key = SigningKey(algorithm: secret.algorithm, kid: secret.kid, material: secret.material)

@@ -75,6 +75,14 @@ public struct ByteStream: ~Copyable {
     }
   }
 
+  /// Whether the TLS handshake resumed a session; never on a plain stream.
+  public var isResumed: Bool {
+    switch self.tls {
+    case .some(let tls): tls.isResumed
+    case .none: false
+    }
+  }
+
   /// Notes what the loop reported; nothing at all stands for the turn that the stream waited for.
   public mutating func note(_ readiness: Readiness) {
     if readiness.isEmpty { self.waitsForTurn = false }

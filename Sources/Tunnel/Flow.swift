@@ -13,6 +13,7 @@ struct Flow: ~Copyable, Sendable {
   var octets: TokenBucket?
   /// Until when the source is not read because it was too fast.
   var throttledUntil: Deadline?
+  private var throttledSince = Deadline.never
   /// The other side has too much waiting for it: the source is not read.
   var isPaused = false
   /// Nothing more comes from the source.
@@ -49,6 +50,18 @@ struct Flow: ~Copyable, Sendable {
     _ limit: TunnelRules.RateLimit?, _ side: Side, _ now: Deadline
   ) -> TokenBucket? {
     limit.flatMap { $0.from.includes(side) ? TokenBucket($0, now: now) : nil }
+  }
+
+  /// The source was too fast: it is not read until then.
+  mutating func throttle(until deadline: Deadline, now: Deadline) {
+    if self.throttledUntil == nil { self.throttledSince = now }
+    self.throttledUntil = max(deadline, self.throttledUntil ?? deadline)
+  }
+
+  /// The source may be read again; for how long it was not, in nanoseconds.
+  mutating func unthrottle(now: Deadline) -> UInt64 {
+    self.throttledUntil = nil
+    return now.duration(since: self.throttledSince).clampedNanoseconds
   }
 
   /// The terms have changed: limits hold from here on, and who is behind with a rate stays so.

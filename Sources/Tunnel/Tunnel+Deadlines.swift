@@ -55,7 +55,7 @@ extension Tunnel {
   public mutating func deadlinePassed(now: Deadline) -> OnDeadline {
     for side in Side.allCases {
       guard let until = self.flows[side].throttledUntil, until <= now else { continue }
-      self.flows[side].throttledUntil = nil
+      self.throttledNanoseconds &+= self.flows[side].unthrottle(now: now)
       if self.mayRead(side) { return .resume(side) }
     }
     if self.closesBy <= now { return self.closeDeadlinePassed(now: now) }

@@ -24,6 +24,9 @@ public struct Tunnel: ~Copyable {
   /// The first close frame's code: 1005 where it had none, 1006 where there was no close frame.
   public internal(set) var closeCode = CloseCode.abnormalClosure
   private var droppedByteCount = 0
+  /// For how long peers were not read because they were too fast, in nanoseconds, as far as nobody has
+  /// taken note of it.
+  public var throttledNanoseconds: UInt64 = 0
   var terms: TunnelTerms
   /// The payload of the edge's pings.
   public let pingTag: UInt64
@@ -183,7 +186,8 @@ extension Tunnel {
     case .messageTooBig: self.close(.messageTooBig(side), now: now)
     case .messagesSpent:
       guard self.terms.rules.messages?.excess == .close else {
-        self.flows[side].throttledUntil = self.flows[side].messages?.instant(of: 1)
+        let until = self.flows[side].messages?.instant(of: 1) ?? now
+        self.flows[side].throttle(until: until, now: now)
         return Judgement(passCount: count, next: .hold)
       }
       self.close(.messageRate(side), now: now)
@@ -220,7 +224,7 @@ extension Tunnel {
     guard balance < Double(count) else { return }
     guard self.terms.rules.bytes?.excess == .close else {
       let until = self.flows[side].octets?.instant(of: 0) ?? now
-      self.flows[side].throttledUntil = max(until, self.flows[side].throttledUntil ?? until)
+      self.flows[side].throttle(until: until, now: now)
       return
     }
     self.close(.byteRate(side), now: now)

@@ -22,6 +22,19 @@ public struct FrameCounts: Sendable, Hashable {
   /// Whether there are others than the first frames of messages.
   public var hasOthers: Bool { self.continuation | self.close | self.ping | self.pong != 0 }
 
+  /// The kinds by their names.
+  public static var kinds: [(name: String, path: WritableKeyPath<FrameCounts, UInt64>)] {
+    [
+      ("text", \.text), ("binary", \.binary), ("continuation", \.continuation),
+      ("close", \.close), ("ping", \.ping), ("pong", \.pong),
+    ]
+  }
+
+  /// All of them by the kinds' names.
+  public var byKind: [(name: String, count: UInt64)] {
+    Self.kinds.map { ($0.name, self[keyPath: $0.path]) }
+  }
+
   mutating func count(_ opcode: Opcode) {
     switch opcode {
     case .text: self.text &+= 1

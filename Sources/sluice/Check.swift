@@ -37,10 +37,14 @@ struct ConfigurationFile: ParsableArguments {
   init(config: String) { self.config = config }
 
   /// Reads and checks the file; where it is wrong, prints why and ends with 1.
-  func load() throws -> Configuration {
+  ///
+  /// - Parameter surroundings: what the configuration uses while it is in force; nothing where it never
+  ///   will be.
+  func load(_ surroundings: Surroundings = Surroundings()) throws -> Configuration {
     do throws(ConfigurationErrors) {
       return try Configuration.load(
-        path: self.config, environment: ProcessInfo.processInfo.environment)
+        path: self.config, environment: ProcessInfo.processInfo.environment,
+        surroundings: surroundings)
     } catch {
       fail(error.problems.map(\.description))
     }

@@ -27,15 +27,23 @@ struct Run: ParsableCommand {
   var noWatch = false
 
   func run() throws {
-    serve(try self.file.load(), file: self.file.config, watchesFiles: !self.noWatch)
+    let web = WebClient()
+    let surroundings = Surroundings(web: web)
+    serve(
+      try self.file.load(surroundings), surroundings, file: self.file.config,
+      watchesFiles: !self.noWatch)
+    web.shutDown()
   }
 }
 
 /// Runs an edge until a signal ends it.
 ///
-/// - Parameter file: where the configuration is read again; `nil` where there is no file.
+/// - Parameters:
+///   - surroundings: what the configuration was read with.
+///   - file: where the configuration is read again; `nil` where there is no file.
 func serve(
-  _ configuration: Configuration, file: String? = nil, watchesFiles: Bool = false,
+  _ configuration: Configuration, _ surroundings: Surroundings = Surroundings(),
+  file: String? = nil, watchesFiles: Bool = false,
   banner: ([SocketAddress]) -> [String] = { _ in [] }
 ) {
   let output = openOutput(configuration.log)
@@ -48,15 +56,26 @@ func serve(
       makeLogger(rules, output)
     }
     let reloader = file.map {
-      Reloader(path: $0, environment: environment, edge: edge, notice: notice)
+      Reloader(
+        path: $0, environment: environment, surroundings: surroundings, edge: edge, notice: notice)
     }
+    surroundings.keySets.serve(edge)
     if watchesFiles, let reloader { try FileWatch.start(reloader) { edge.log } }
     let handover = ProcessLimits.programPath().map { program in
       Handover(
         edge: edge, program: program, arguments: CommandLine.arguments, environment: environment,
         secret: secret)
     }
-    obeySignals(edge, reloader, handover, notice, output)
+    let admin = configuration.admin.map { rules in
+      AdminServer(
+        rules, edge: edge, reloader: reloader, version: Version.text,
+        isPatient: inheritance.predecessor != nil
+      ) {
+        notice.stopping()
+        edge.drain()
+      }
+    }
+    obeySignals(edge, reloader, handover, admin, notice, output)
     announce(edge)
     for line in banner(edge.addresses) { StandardStream.output.write(Array("\(line)\n".utf8)) }
     tellOthers(inheritance.predecessor, notice, edge)
@@ -103,14 +122,14 @@ func makeLogger(_ rules: LogRules, _ output: LogOutput) -> Logger {
 
 /// Does what signals ask for, for as long as the process lives.
 private func obeySignals(
-  _ edge: Edge, _ reloader: Reloader?, _ handover: Handover?, _ notice: ServiceNotice,
-  _ output: LogOutput
+  _ edge: Edge, _ reloader: Reloader?, _ handover: Handover?, _ admin: AdminServer?,
+  _ notice: ServiceNotice, _ output: LogOutput
 ) {
   let waiting = try? Thread.start(name: "signals") {
     var signal = SignalWait.next()
     // Without a file to read again, SIGHUP is what it is by default: the terminal is gone.
     while !signal.endsProcess, signal != .hangup || reloader != nil {
-      obey(signal, edge, reloader, handover)
+      obey(signal, edge, reloader, handover, admin)
       signal = SignalWait.next()
     }
     edge.log.notice("draining", metadata: ["signal": "\(signal)"])
@@ -126,11 +145,14 @@ private func obeySignals(
 
 /// A signal that does not end the process. What takes time has a thread of its own: the next signal may
 /// be one that does.
-private func obey(_ signal: Signal, _ edge: Edge, _ reloader: Reloader?, _ handover: Handover?) {
+private func obey(
+  _ signal: Signal, _ edge: Edge, _ reloader: Reloader?, _ handover: Handover?,
+  _ admin: AdminServer?
+) {
   let work: @Sendable () -> Void
   switch signal {
   case .hangup: work = { _ = reloader?.reload(because: .signal) }
-  case .succeed: work = { _ = handover?.run() }
+  case .succeed: work = { if handover?.run() == true { admin?.stop() } }
   case .interrupt, .terminate: return
   }
   do {

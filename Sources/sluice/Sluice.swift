@@ -14,7 +14,8 @@ struct Sluice: ParsableCommand {
       """,
     version: Version.text,
     subcommands: [
-      Run.self, Check.self, Proxy.self, TokenCommand.self, Echo.self, VersionCommand.self,
+      Run.self, Check.self, Reload.self, Top.self, Proxy.self, TokenCommand.self, Echo.self,
+      VersionCommand.self,
     ])
 
   static func main() {

@@ -31,12 +31,14 @@ func tokenRule(
 enum Outcome: Equatable {
   case admitted(String)
   case token(String)
+  case asks
   case refused(Int, String)
 
   init(_ examination: Examination) {
     switch examination {
     case .admit(let admitted): self = .admitted(admitted.method.rawValue)
     case .verify(let token, _): self = .token(token)
+    case .ask: self = .asks
     case .refuse(let refusal): self = .refused(refusal.status, refusal.error)
     }
   }

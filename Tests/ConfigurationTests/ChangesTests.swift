@@ -34,6 +34,11 @@ struct ChangesTests {
       (Fixtures.file(top: "shutdown_grace: 1s"), "shutdown_grace"),
       (Fixtures.file(top: "drain_over: 1s"), "drain_over"),
       (Fixtures.file(top: "trusted_proxies: [10.0.0.0/8]"), "trusted_proxies"),
+      (Fixtures.file(top: "trace: true"), "trace"),
+      (
+        Fixtures.file(top: "admin: { address: 127.0.0.1:1 }"),
+        "admin.address (with the next start)"
+      ),
       (Fixtures.file(top: "workers: 3"), "workers (with the next start)"),
     ])
   func parts(new: String, expected: String) throws {

@@ -5,6 +5,7 @@ import Net
 import TLS
 import Telemetry
 import Testing
+import Token
 import Tunnel
 import Upstream
 
@@ -84,7 +85,7 @@ struct ConfigurationTests {
   @Test("every key: routes")
   func wholeRoutes() throws {
     let routes = try Fixtures.parse(wholeExample).routes
-    #expect(routes.map(\.name) == ["chat", "rest"])
+    #expect(routes.map(\.name) == ["chat", "fetched", "rest"])
     let chat = try #require(routes.first)
     #expect(chat.match.matches(host: "a.chat.example.com", path: "/chat/1"))
     #expect(!chat.match.matches(host: "example.com", path: "/chat/1"))
@@ -118,10 +119,35 @@ struct ConfigurationTests {
     #expect(keys.header == "X-Key")
     for key in ["first-key", "second-key", "third-key"] { #expect(keys.admits(key)) }
     for key in ["# ours", "", "file:keys.txt", " second-key "] { #expect(!keys.admits(key)) }
-    let rest = try #require(routes[1].admission.credentials)
+    let forward = try #require(credentials.forward)
+    #expect(forward.url.text == "http://127.0.0.1:7000/authorize")
+    #expect(forward.timeout == .milliseconds(500))
+    #expect(forward.fields == ["X-User", "X-Role"])
+    #expect(forward.subjectField == "X-User")
+    #expect(
+      credentials.identityFieldNames == ["X-Auth-Subject", "X-Auth-Team", "X-User", "X-Role"])
+    let rest = try #require(routes[2].admission.credentials)
     #expect(rest.jwt?.sources == [.authorization])
     #expect(rest.jwt?.onExpiry == .close)
     #expect(rest.apiKeys == nil)
+    #expect(rest.forward == nil)
+  }
+
+  @Test("the same set for the same place, whatever else a file says; reading it fetches nothing")
+  func keySets() throws {
+    let surroundings = Surroundings()
+    func keySets(_ rules: String) throws -> [RemoteKeySet] {
+      let yaml = Fixtures.file(route: "auth: { jwt: { issuer: x, jwks: { \(rules) } } }")
+      return try Configuration.parse(
+        yaml: yaml, path: "a.yaml", directory: Fixtures.folder, surroundings: surroundings
+      ).keySets
+    }
+    let place = "url: https://id.example.com/keys"
+    let first = try #require(try keySets(place).first)
+    #expect(first.refresh == .seconds(300))
+    #expect(try keySets("\(place), refresh: 5m").first === first)
+    #expect(try keySets("\(place), refresh: 1h").first !== first)
+    #expect(try keySets("file: jwks.json").isEmpty)
   }
 
   @Test("every key: upstreams, one of which no route uses")

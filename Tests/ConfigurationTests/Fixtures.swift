@@ -110,6 +110,8 @@ let wholeExample = """
     ],
     "shutdown_grace": "45s",
     "drain_over": "20s",
+    "admin": {"address": "0.0.0.0:9900", "token": "a-token-of-some-length"},
+    "trace": true,
     "trusted_proxies": ["10.0.0.0/8", "2001:db8::1"],
     "limits": {
       "connections": 5000, "handshake_timeout": "2500ms", "head_size": "8KiB", "queued": "64MiB"
@@ -134,7 +136,11 @@ let wholeExample = """
             "forward_claims": {"sub": "X-Auth-Subject", "team.name": "X-Auth-Team"},
             "on_expiry": "ignore"
           },
-          "api_keys": {"header": "X-Key", "keys": ["file:keys.txt", "third-key"]}
+          "api_keys": {"header": "X-Key", "keys": ["file:keys.txt", "third-key"]},
+          "forward": {
+            "url": "http://127.0.0.1:7000/authorize", "timeout": "500ms",
+            "headers": ["X-User", "X-Role"], "subject_from": "X-User"
+          }
         },
         "limits": {
           "connections_per_client": 20,
@@ -151,6 +157,13 @@ let wholeExample = """
         "headers": {"set": {"X-Edge": "sluice", "Host": "inner"}, "remove": ["X-Debug"]},
         "rewrite": {"strip_prefix": "/chat", "set_prefix": "/ws"},
         "upstream": "chat-backend"
+      },
+      {
+        "name": "fetched",
+        "match": {"path": "/fetched/"},
+        "origins": "any",
+        "auth": {"jwt": {"jwks": {"url": "https://id.example.com/keys", "refresh": "10m"}}},
+        "upstream": "other"
       },
       {
         "name": "rest",

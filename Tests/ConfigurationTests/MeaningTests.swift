@@ -30,6 +30,14 @@ struct MeaningTests {
       Fixtures.file(server: "{ url: ws://x, weight: 1001 }"),
       "a.yaml:10: upstreams[0].servers[0].weight: 1001 is not a whole number from 1 to 1000"),
     Fault(
+      Fixtures.file(top: "admin: { address: \"[::]:9900\" }"),
+      "a.yaml:11: admin.token: missing: other machines can reach [::]:9900, and would need none"),
+    Fault(
+      Fixtures.file(top: "admin: { address: 127.0.0.1:9900, token: short }"),
+      "a.yaml:11: admin.token: it is short: 16 octets at least"),
+    Fault(
+      Fixtures.file(top: "admin: { token: 0123456789abcdef }"), "a.yaml:11: admin.address: missing"),
+    Fault(
       Fixtures.file(upstream: "balance: hash"),
       "a.yaml:9: upstreams[0].hash_on: missing: what decides on the server …"),
     Fault(
@@ -71,7 +79,7 @@ struct MeaningTests {
       "a.yaml:5: routes[0].match: hosts, a path or both are needed …"),
     Fault(
       Fixtures.file(route: "auth: {}"),
-      "a.yaml:8: routes[0].auth: jwt, api_keys or both are needed…"),
+      "a.yaml:8: routes[0].auth: jwt, api_keys, forward or several are needed…"),
     Fault(
       Fixtures.file(
         route:
@@ -165,6 +173,53 @@ struct MeaningTests {
       "a.yaml:8: routes[0].auth.api_keys.keys[0]: empty.txt holds no key",
       "a.yaml:8: routes[0].auth.api_keys.keys[1]: …nowhere: no such file"),
   ]
+
+  static let fetched: [Fault] = [
+    Fault(
+      Fixtures.file(route: "auth: { jwt: { jwks: { url: \"https://x\", file: jwks.json } } }"),
+      "a.yaml:8: routes[0].auth.jwt.jwks.url: contradiction: file is given too; …"),
+    Fault(
+      Fixtures.file(route: "auth: { jwt: { jwks: { file: jwks.json, refresh: 5m } } }"),
+      "a.yaml:8: routes[0].auth.jwt.jwks.refresh: contradiction: it goes with url; …"),
+    Fault(
+      Fixtures.file(route: "auth: { jwt: { jwks: { url: ftp://x, refresh: 1s } } }"),
+      "a.yaml:8: routes[0].auth.jwt.jwks.refresh: \"1s\" is out of range: 30s to 1d",
+      "a.yaml:8: routes[0].auth.jwt.jwks.url: \"ftp://x\" is no URL of the schemes https and http"),
+    Fault(
+      Fixtures.file(route: "auth: { jwt: { jwks: { url: \"https://u:pa55@x/\" } } }"),
+      "a.yaml:8: routes[0].auth.jwt.jwks.url: the URL carries credentials, which would show in logs"
+    ),
+    Fault(
+      Fixtures.file(route: "auth: { forward: { timeout: 31s } }"),
+      "a.yaml:8: routes[0].auth.forward.url: missing: where the service is asked",
+      "a.yaml:8: routes[0].auth.forward.timeout: \"31s\" is out of range: 100ms to 30s"),
+    Fault(
+      Fixtures.file(
+        route: """
+          auth:
+            forward:
+              url: "https://x/#top"
+              headers: [X-User, x-user, Upgrade, Host, a b]
+              subject_from: "a b"
+          headers: { remove: [X-User] }
+          """),
+      "a.yaml:10: routes[0].auth.forward.url: \"https://x/#top\" has a fragment, …",
+      "a.yaml:11: routes[0].auth.forward.headers[1]: contradiction: x-user stands here twice",
+      "a.yaml:11: routes[0].auth.forward.headers[2]: Upgrade makes the handshake …",
+      "a.yaml:11: routes[0].auth.forward.headers[3]: the service does not choose the Host",
+      "a.yaml:11: routes[0].auth.forward.headers[4]: \"a b\" is not the name of a field …",
+      "a.yaml:12: routes[0].auth.forward.subject_from: \"a b\" is not the name of a field …"),
+    Fault(
+      Fixtures.file(
+        route: """
+          auth: { forward: { url: http://x, headers: [X-User] } }
+          headers: { set: { x-user: me } }
+          """),
+      "a.yaml:9: routes[0].headers.set: contradiction: auth.forward sets x-user"),
+  ]
+
+  @Test("what is fetched", arguments: fetched)
+  func faultyURLs(fault: Fault) { fault.expectProblems() }
 
   @Test("names and servers", arguments: names)
   func faultyNames(fault: Fault) { fault.expectProblems() }

@@ -60,7 +60,7 @@ struct ProblemTests {
   static let keys: [Fault] = [
     Fault(
       Fixtures.file(top: "worker: 1"), "a.yaml:11: worker: unknown key, did you mean \"workers\"?"),
-    Fault(Fixtures.file(top: "admin: {}"), "a.yaml:11: admin: unknown key"),
+    Fault(Fixtures.file(top: "cluster: {}"), "a.yaml:11: cluster: unknown key"),
     Fault(Fixtures.file(top: "cluster:\n  redis: x"), "a.yaml:11: cluster: unknown key"),
     Fault(
       Fixtures.file(route: "rooms: { max_peers: 64 }"),
@@ -69,9 +69,12 @@ struct ProblemTests {
       Fixtures.file(route: "limits:\n  mesages: { rate: 50/s, brust: 1 }"),
       "a.yaml:9: routes[0].limits.mesages: unknown key, did you mean \"messages\"?"),
     Fault(
-      Fixtures.file(route: "auth:\n  jwt:\n    jwks: { url: http://x }"),
-      "a.yaml:10: routes[0].auth.jwt.jwks.url: unknown key",
-      "a.yaml:10: routes[0].auth.jwt.jwks.file: missing"),
+      Fixtures.file(route: "auth:\n  jwt:\n    jwks: { uri: http://x }"),
+      "a.yaml:10: routes[0].auth.jwt.jwks.uri: unknown key, did you mean \"url\"?",
+      "a.yaml:10: routes[0].auth.jwt.jwks: file or url is needed: there would be no keys"),
+    Fault(
+      Fixtures.file(route: "auth:\n  forward: { url: http://x, follow: true }"),
+      "a.yaml:9: routes[0].auth.forward.follow: unknown key"),
     Fault(
       Fixtures.file(listener: "address: 127.0.0.1:1\n    http2: true\n    adress: 1"),
       "a.yaml:3: listeners[0].http2: unknown key",

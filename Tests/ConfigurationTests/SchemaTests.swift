@@ -4,6 +4,7 @@ import Logging
 import Net
 import Telemetry
 import Testing
+import Token
 import Tunnel
 import Upstream
 
@@ -63,7 +64,7 @@ struct SchemaTests {
       Fixtures.file(
         route: """
           limits: { messages: { rate: 1/s }, bytes: { rate: 1B/s } }
-          auth: { jwt: { jwks: { file: jwks.json } } }
+          auth: { jwt: { jwks: { url: "https://x" } }, forward: { url: "https://x" } }
           """,
         upstream: "health_check: {}\neject: {}\nsticky_cookie: {}"))
     let (check, cookie) = (
@@ -75,10 +76,13 @@ struct SchemaTests {
     let (route, group) = (configuration.routes[0], configuration.upstreams[0])
     let (limits, tunnel) = (configuration.limits, configuration.routes[0].tunnel)
     let jwt = try #require(route.admission.credentials?.jwt)
+    let keySet = try #require(configuration.keySets.first)
+    let forward = try #require(route.admission.credentials?.forward)
     let heartbeat = try #require(tunnel.heartbeat)
     let (messages, bytes) = (try #require(tunnel.messages), try #require(tunnel.bytes))
     let expected: [(definition: String?, key: String, value: JSONValue?)] = [
       (nil, "shutdown_grace", .text(Quantity.text(of: configuration.shutdownGrace))),
+      (nil, "trace", .flag(configuration.traces)),
       (nil, "drain_over", .text(Quantity.text(of: configuration.drainOver))),
       ("limits", "connections", .number(limits.connections)),
       ("limits", "handshake_timeout", .text(Quantity.text(of: limits.handshakeTimeout))),
@@ -90,6 +94,8 @@ struct SchemaTests {
       ("route", "max_lifetime", nil),
       ("route", "compression", .text(tunnel.compression.rawValue)),
       ("jwt", "on_expiry", .text(jwt.onExpiry.rawValue)),
+      ("jwks", "refresh", .text(Quantity.text(of: keySet.refresh))),
+      ("forward", "timeout", .text(Quantity.text(of: forward.timeout))),
       ("message_limit", "exceed", .text(messages.excess.rawValue)),
       ("message_limit", "from", .text(messages.from.rawValue)),
       ("byte_limit", "exceed", .text(bytes.excess.rawValue)),
@@ -149,6 +155,10 @@ struct SchemaTests {
       "limits: { messages: { rate: 1/s, exceed: drop } }", "limits: { bytes: { rate: 50/s } }",
       "limits: { bytes: { rate: 1MiB/d } }", "limits: { bytes: { rate: 1MiB/s, burst: 4096 } }",
       "limits: { bytes: { rate: 1MiB/s, from: peer } }",
+      "auth: { jwt: { jwks: {} } }", "auth: { jwt: { jwks: { url: ftp://x } } }",
+      "auth: { jwt: { jwks: { url: https://x, refresh: 30 } } }",
+      "auth: { forward: { timeout: 1s } }", "auth: { forward: { url: x } }",
+      "auth: { forward: { url: https://x, headers: [] } }",
     ])
   func schemaRefusesOfRoute(line: String) throws {
     let schema = try Schema(json: Repository.contents("config/sluice.schema.json"))

@@ -116,3 +116,25 @@ struct NameLookupTests {
     #expect(throws: NameFault.self) { try NameLookup.resolve(name) }
   }
 }
+
+@Suite("a mailbox that nobody reads any more")
+struct ClosedMailboxTests {
+  private final class Letter: Sendable {
+    let bell: Alarm
+    init(_ bell: Alarm) { self.bell = bell }
+    deinit { self.bell.ring() }
+  }
+
+  @Test("what is there and what still comes is dropped, so that its sender can tell")
+  func closed() throws {
+    let mailbox = try Mailbox<Letter>()
+    let (first, second) = (try Alarm(), try Alarm())
+    mailbox.post(Letter(first))
+    #expect(!first.wait(timeout: .zero))
+    mailbox.close()
+    #expect(first.wait(timeout: .zero))
+    mailbox.post(Letter(second))
+    #expect(second.wait(timeout: .zero))
+    #expect(mailbox.take().isEmpty)
+  }
+}

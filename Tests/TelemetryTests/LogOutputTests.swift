@@ -164,6 +164,7 @@ struct AccessLogTests {
   @Test("all that is known is there, each key in its place")
   func full() {
     var record = Self.record()
+    record.traceID = "0af7651916cd43dd8448eb211c80319c"
     record.route = "chat"
     record.subject = "user"
     record.upstream = "ws://chat:9000"

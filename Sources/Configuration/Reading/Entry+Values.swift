@@ -1,4 +1,5 @@
 import Admission
+import HTTP
 import Token
 import Upstream
 
@@ -152,6 +153,7 @@ extension PatternError: Explained {}
 extension KeyError: Explained {}
 extension ServerURLError: Explained {}
 extension HashKeyError: Explained {}
+extension WebURLError: Explained {}
 
 extension Entry {
   /// What `parse` makes of the text; its sentence is the problem where it fails.
@@ -165,6 +167,13 @@ extension Entry {
       self.refuse(error.message)
       return nil
     }
+  }
+}
+
+extension Entry {
+  /// Where something lies that is fetched while the configuration is in force.
+  func webURL() -> WebURL? {
+    self.parsed("a URL") { text throws(WebURLError) in try WebURL(parsing: text) }
   }
 }
 

@@ -25,6 +25,7 @@ struct Entry {
 
   /// The same value, which no problem will quote.
   var secretly: Entry {
+    self.reading.note(secretAt: self.place)
     var entry = self
     entry.isQuotable = false
     return entry

@@ -8,12 +8,16 @@ import Yams
 final class Reading {
   let directory: String
   let environment: [String: String]
+  let surroundings: Surroundings
   private let path: String
   let document: Document
   private(set) var problems: [Problem] = []
 
   /// The files that were named so far, and where.
   private(set) var files: [(stamp: FileStamp, place: Place)] = []
+
+  /// Where secrets stand.
+  private(set) var secrets: Set<Place> = []
 
   /// The names that were taken so far, by what they name, and where.
   private var claims: [Naming: [String: Place]] = [:]
@@ -23,11 +27,15 @@ final class Reading {
   /// the schema against them.
   private(set) var knownKeys: [String: [String]] = [:]
 
-  init(document: Document, path: String, directory: String, environment: [String: String]) {
+  init(
+    document: Document, path: String, directory: String, environment: [String: String],
+    surroundings: Surroundings
+  ) {
     self.document = document
     self.path = path
     self.directory = directory
     self.environment = environment
+    self.surroundings = surroundings
   }
 
   /// Decodes the whole file.
@@ -67,6 +75,8 @@ final class Reading {
   func note(file path: String, at place: Place) {
     self.files.append((FileStamp(of: path), place))
   }
+
+  func note(secretAt place: Place) { self.secrets.insert(place) }
 
   func know(_ keys: [String], at place: Place) { self.knownKeys[place.pattern] = keys }
 }

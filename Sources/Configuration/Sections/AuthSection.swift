@@ -5,7 +5,7 @@ import Token
 /// `routes[].auth`
 struct AuthSection: Decodable {
   enum Keys: String, CodingKey, CaseIterable {
-    case jwt
+    case jwt, forward
     case apiKeys = "api_keys"
   }
 
@@ -13,12 +13,14 @@ struct AuthSection: Decodable {
 
   init(from decoder: any Decoder) throws {
     let section = try Section(decoder, Keys.self)
-    if section[.jwt] == nil, section[.apiKeys] == nil {
-      section.entry.refuse("jwt, api_keys or both are needed: nobody could be admitted")
+    if Keys.allCases.allSatisfy({ section[$0] == nil }) {
+      section.entry.refuse(
+        "jwt, api_keys, forward or several are needed: nobody could be admitted")
     }
     self.rules = CredentialRules(
       jwt: section[.jwt]?.part(JWTSection.self)?.rule,
-      apiKeys: section[.apiKeys]?.part(APIKeySection.self)?.rule)
+      apiKeys: section[.apiKeys]?.part(APIKeySection.self)?.rule,
+      forward: section[.forward]?.part(ForwardSection.self)?.rule)
   }
 }
 
@@ -35,28 +37,33 @@ struct JWTSection: Decodable {
 
   init(from decoder: any Decoder) throws {
     let section = try Section(decoder, Keys.self)
-    let verifier = JWTVerifier(
-      keys: Self.keys(section), issuer: section[.issuer]?.text(),
-      audience: section[.audience]?.text())
     var rule = JWTRule(
-      verifier: verifier, sources: Self.sources(section[.tokenFrom]),
+      verifier: Self.verifier(section), sources: Self.sources(section[.tokenFrom]),
       forwardClaims: try Self.forwardClaims(section[.forwardClaims]))
     if let action = section[.onExpiry]?.choice(ExpiryAction.self) { rule.onExpiry = action }
     self.rule = rule
   }
 
-  private static func keys(_ section: Section<Keys>) -> [VerificationKey] {
+  /// Where the keys cannot be read the file is refused, so that a verifier without any is never used.
+  private static func verifier(_ section: Section<Keys>) -> JWTVerifier {
+    let (issuer, audience) = (section[.issuer]?.text(), section[.audience]?.text())
+    var fixed: [VerificationKey] = []
     switch (section[.keys], section[.jwks]) {
     case (let keys?, nil):
-      return keys.list()?.compactMap { $0.part(KeySection.self)?.key } ?? []
+      fixed = keys.list()?.compactMap { $0.part(KeySection.self)?.key } ?? []
     case (nil, let jwks?):
-      return jwks.part(KeySetSection.self)?.keys ?? []
+      switch jwks.part(KeySetSection.self)?.source {
+      case .remote(let keySet)?:
+        return JWTVerifier(keySet: keySet, issuer: issuer, audience: audience)
+      case .file(let keys)?: fixed = keys
+      case nil: break
+      }
     case (nil, nil):
       section.entry.refuse("keys or jwks is needed: no token could be verified")
     case (_?, let jwks?):
       jwks.refuse("contradiction: keys are given too; leave one of the two out")
     }
-    return []
+    return JWTVerifier(keys: fixed, issuer: issuer, audience: audience)
   }
 
   private static func sources(_ entry: Entry?) -> [TokenSource] {
@@ -142,17 +149,40 @@ extension Entry {
 
 /// `routes[].auth.jwt.jwks`
 struct KeySetSection: Decodable {
-  enum Keys: String, CodingKey, CaseIterable { case file }
+  enum Keys: String, CodingKey, CaseIterable { case file, url, refresh }
 
-  let keys: [VerificationKey]
+  enum Source {
+    case file([VerificationKey])
+    case remote(RemoteKeySet)
+  }
+
+  let source: Source
 
   init(from decoder: any Decoder) throws {
     let section = try Section(decoder, Keys.self)
-    guard let entry = section.required(.file), let path = entry.path(),
-      let json = entry.contents(ofFile: path)
-    else { throw Refused() }
+    let refresh = section[.refresh]?.duration(in: .seconds(30) ... .seconds(86_400))
+    if let entry = section[.refresh], section[.url] == nil {
+      entry.refuse("contradiction: it goes with url; a file is read again when it changes")
+    }
+    switch (section[.file], section[.url]) {
+    case (let file?, nil): self.source = .file(try Self.keys(file))
+    case (nil, let entry?):
+      guard let url = entry.webURL() else { throw Refused() }
+      let keySets = section.entry.reading.surroundings.keySets
+      self.source = .remote(keySets.keySet(at: url, refresh: refresh ?? .seconds(300)))
+    case (nil, nil):
+      section.entry.refuse("file or url is needed: there would be no keys")
+      throw Refused()
+    case (_?, let url?):
+      url.refuse("contradiction: file is given too; leave one of the two out")
+      throw Refused()
+    }
+  }
+
+  private static func keys(_ entry: Entry) throws -> [VerificationKey] {
+    guard let path = entry.path(), let json = entry.contents(ofFile: path) else { throw Refused() }
     do {
-      self.keys = try VerificationKey.jwks(json: json)
+      return try VerificationKey.jwks(json: json)
     } catch {
       entry.refuse("\(path): \(error.message)")
       throw Refused()

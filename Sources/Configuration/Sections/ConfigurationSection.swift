@@ -7,7 +7,7 @@ import Upstream
 /// The whole file.
 struct ConfigurationSection: Decodable {
   enum Keys: String, CodingKey, CaseIterable {
-    case workers, listeners, limits, routes, upstreams, log
+    case workers, listeners, limits, routes, upstreams, log, admin, trace
     case shutdownGrace = "shutdown_grace"
     case drainOver = "drain_over"
     case trustedProxies = "trusted_proxies"
@@ -33,6 +33,8 @@ struct ConfigurationSection: Decodable {
     if let limits = section[.limits]?.part(LimitsSection.self) {
       configuration.limits = limits.limits
     }
+    configuration.admin = section[.admin]?.part(AdminSection.self)?.rules
+    configuration.traces = section[.trace]?.flag() ?? false
     if let log = section[.log]?.part(LogSection.self) { configuration.log = log.rules }
     Self.checkQueues(section, configuration)
     configuration.files = section.entry.reading.files.map(\.stamp)

@@ -81,17 +81,19 @@ struct RouteSection: Decodable {
 // MARK: - What contradicts what
 
 extension RouteSection {
-  /// A field that tells the server who the client is must come from the token alone.
+  /// A field that tells the server who the client is must come from the token or the service alone.
   private static func checkIdentity(
     _ section: Section<Keys>, _ headers: HeaderRules, _ admission: AdmissionRules
   ) {
     let identity = admission.credentials?.identityFieldNames.map { $0.lowercased() } ?? []
+    let forwarded = admission.credentials?.forward?.fields.map { $0.lowercased() } ?? []
     let place = section.entry.place.appending(Keys.headers)
     for (name, list) in headers.set.map({ ($0.name, HeadersSection.Keys.set) })
       + headers.remove.map({ ($0, HeadersSection.Keys.remove) })
     where identity.contains(name.lowercased()) {
+      let source = forwarded.contains(name.lowercased()) ? "auth.forward" : "forward_claims"
       section.entry.reading.refuse(
-        "contradiction: forward_claims sets \(name)", at: place.appending(list))
+        "contradiction: \(source) sets \(name)", at: place.appending(list))
     }
   }
 

@@ -80,6 +80,8 @@ struct Connecting: ~Copyable {
   }
 
   private consuming func connected(_ bench: inout Workbench) -> Connection {
+    bench.meter.connected(
+      self.upgrade.route.group.rules.name, in: bench.now.duration(since: self.server.beganAt))
     if let fault = self.server.stream.send(self.upgrade.octets, &bench.scratch) {
       return self.tryNext(after: fault.reason, .upstreamRefused, &bench)
     }
@@ -110,6 +112,7 @@ struct UpstreamAttempt: ~Copyable {
   let tried: [Endpoint]
   /// What its events carry.
   let token: Token
+  let beganAt: Deadline
 
   /// - Throws: what can be told at once; the endpoint's load is the caller's to give back then.
   init(
@@ -119,6 +122,7 @@ struct UpstreamAttempt: ~Copyable {
     self.endpoint = endpoint
     self.tried = tried
     self.token = upgrade.exchange.arrival.token.registered(as: UInt8(tried.count + 1))
+    self.beganAt = bench.now
     let rules = upgrade.route.group.rules
     self.dial = try Dial(endpoint, rules.tls, as: self.token, bench.loop, &bench.scratch)
     bench.commons.occupancy.upstreamBegan()
@@ -164,14 +168,19 @@ extension Workbench {
         "upstream": "\(endpoint.label)", "reason": "\(reason)",
         "request_id": "\(upgrade.exchange.requestID)",
       ])
-    let rules = upgrade.route.group.rules.eject
-    if case .ejected = endpoint.noteAttempt(false, rules: rules, now: self.now) {
-      self.snapshot.log.warning(
-        "server ejected",
-        metadata: [
-          "upstream": "\(endpoint.label)", "group": "\(upgrade.route.group.rules.name)",
-          "reason": "\(reason)",
-        ])
+    self.noteAnswer(false, endpoint, upgrade)
+  }
+
+  /// What a client's attempt says about the server.
+  func noteAnswer(_ isGood: Bool, _ endpoint: Endpoint, _ upgrade: OutgoingUpgrade) {
+    let rules = upgrade.route.group.rules
+    let metadata: Logger.Metadata = [
+      "upstream": "\(endpoint.label)", "group": "\(rules.name)",
+    ]
+    switch endpoint.noteAttempt(isGood, rules: rules.eject, now: self.now) {
+    case .ejected: self.snapshot.log.warning("server ejected", metadata: metadata)
+    case .readmitted: self.snapshot.log.notice("server readmitted", metadata: metadata)
+    case .becameHealthy, .becameUnhealthy, nil: break
     }
   }
 }

@@ -74,11 +74,11 @@ enum Connection: ~Copyable {
     }
   }
 
-  /// A verifier has judged its token.
-  mutating func judged(_ verdict: Verdict, _ bench: inout Workbench) {
+  /// Its request was judged.
+  mutating func judged(_ judgement: Judgement, _ bench: inout Workbench) {
     bench.scratch.clear()
     switch consume self {
-    case .admitting(let phase): self = phase.take().judged(verdict, &bench)
+    case .admitting(let phase): self = phase.take().judged(judgement, &bench)
     // The connection has given up waiting meanwhile.
     case let other: self = other
     }

@@ -11,6 +11,8 @@ internal import Upstream
 /// message.
 final class Exchange {
   let arrival: Arrival
+  /// When the head was complete.
+  private let beganAt: Deadline
   /// Names the request in answers, records and towards the server.
   let requestID: String
   /// The client behind trusted proxies; `nil` where it cannot be known.
@@ -18,6 +20,8 @@ final class Exchange {
   private let method: String?
   private let host: String?
   private let target: String?
+  /// The trace that the request belongs to, where traces are kept.
+  private let trace: TraceContext?
   private(set) var route: Route?
   private(set) var subject: String?
   /// When that ends for which the client was admitted.
@@ -29,6 +33,7 @@ final class Exchange {
   /// - Parameter head: `nil` where the head could not be read.
   init(_ arrival: Arrival, _ head: RequestHead?, _ bench: inout Workbench) {
     self.arrival = arrival
+    self.beganAt = bench.now
     let trusted = bench.snapshot.trustedProxies
     let peer = arrival.peer?.ipAddress
     self.client =
@@ -36,6 +41,7 @@ final class Exchange {
         clientAddress(peer: peer, fields: $0.fields, trusted: trusted)
       } ?? peer
     self.requestID = Self.requestID(head, Self.isTrusted(peer, trusted), &bench.chance)
+    self.trace = bench.snapshot.traces ? Self.trace(head, &bench.chance) : nil
     self.method = head?.method
     self.host = head?.authority
     if let head { self.route = bench.snapshot.route(host: head.host, path: head.path) }
@@ -68,13 +74,32 @@ final class Exchange {
     return String(repeating: "0", count: 16 - digits.count) + digits
   }
 
+  /// The client's trace where it has one, and only one; a new one otherwise.
+  private static func trace(_ head: RequestHead?, _ chance: inout SplitMix) -> TraceContext {
+    let given = head?.fields.values("traceparent") ?? []
+    let trace = given.count == 1 ? TraceContext(traceparent: given[0]) : nil
+    return trace ?? TraceContext(high: chance.next(), low: chance.next())
+  }
+
+  /// Puts the trace into a request for the server. The state of a trace that was not passed on means
+  /// nothing (W3C Trace Context §3.3.1).
+  func addTrace(to fields: inout Fields, _ head: RequestHead, _ bench: inout Workbench) {
+    guard let trace = self.trace else { return }
+    let given = head.fields.values("traceparent")
+    if given.count != 1 || TraceContext(traceparent: given[0]) == nil {
+      fields.remove("tracestate")
+    }
+    fields.set("traceparent", trace.traceparent(span: bench.chance.next()))
+  }
+
   /// The address for records and forwarded fields.
   var clientText: String { self.client?.description ?? peerText(self.arrival.peer) }
 
-  func admitted(_ admitted: Admitted, now: Deadline) {
+  func admitted(_ admitted: Admitted, _ bench: borrowing Workbench) {
     self.subject = admitted.subject
+    bench.meter.admissionLatency.record(Deadline.now().duration(since: self.beganAt))
     guard let expiry = admitted.expiry else { return }
-    self.expiresAt = now.advanced(by: WallClock.now().duration(until: expiry))
+    self.expiresAt = bench.now.advanced(by: WallClock.now().duration(until: expiry))
   }
 
   func tried(_ endpoint: Endpoint) { self.upstream = endpoint.label }
@@ -142,6 +167,10 @@ final class Exchange {
       bench.commons.quotas.leave(
         client: self.client, route: route.rules.name, rules: route.rules.admission)
     }
+    if ending.kind == .request {
+      bench.meter.answers.raise(
+        .init(route: self.route?.rules.name, status: ending.status, error: ending.error))
+    }
     let duration = Deadline.now().duration(since: self.arrival.acceptedAt)
     bench.snapshot.access.write { self.record(ending, duration) }
   }
@@ -152,6 +181,7 @@ final class Exchange {
       status: ending.status, duration: duration, closer: ending.closer, reason: ending.reason)
     record.route = self.route?.rules.name
     record.subject = self.subject
+    record.traceID = self.trace?.id
     record.upstream = self.upstream
     record.method = self.method
     record.host = self.host

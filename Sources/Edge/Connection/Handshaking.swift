@@ -1,5 +1,6 @@
 internal import Logging
 internal import Net
+internal import Telemetry
 internal import Transport
 
 /// The TLS handshake. Nothing is known of the client yet but its address.
@@ -22,6 +23,7 @@ struct Handshaking: ~Copyable {
       switch self.downstream.handshake(&bench.scratch) {
       case .pending: continue
       case .done:
+        self.note(bench)
         return ReadingHead(self.downstream, self.arrival, &bench).read(&bench)
       case .ended: return self.end("closed", &bench)
       case .failed(let fault): return self.end(fault.reason, &bench)
@@ -42,7 +44,15 @@ struct Handshaking: ~Copyable {
 
   consuming func cut(_ bench: inout Workbench) -> Connection { self.end("shutdown", &bench) }
 
+  private borrowing func note(_ bench: borrowing Workbench) {
+    bench.meter.handshakes.raise(
+      .init(version: self.downstream.tlsVersion, isResumed: self.downstream.isResumed))
+    bench.meter.handshakeLatency.record(
+      Deadline.now().duration(since: self.arrival.acceptedAt))
+  }
+
   private consuming func end(_ reason: String, _ bench: inout Workbench) -> Connection {
+    bench.meter.handshakes.raise(.init(version: nil, isResumed: false))
     let peer = self.arrival.peer
     bench.snapshot.log.debug(
       "TLS handshake failed", metadata: ["client": "\(peerText(peer))", "reason": "\(reason)"])

@@ -42,12 +42,7 @@ struct Reception {
       let admission = PendingAdmission(
         exchange: self.exchange, route: route, head: self.head, request: request,
         pipelined: pipelined)
-      switch found {
-      case .admit(let admitted): return admission.admitted(admitted, downstream, &bench)
-      case .verify(let token, let rule):
-        return Admitting(downstream, admission, rule).begin(token, &bench)
-      case .refuse(let refusal): throw refusal
-      }
+      return Admitting.proceed(found, downstream, admission, &bench)
     } catch {
       return self.exchange.refuse(error, downstream, &bench)
     }
@@ -74,8 +69,9 @@ struct PendingAdmission {
   func admitted(
     _ admitted: Admitted, _ downstream: consuming ByteStream, _ bench: inout Workbench
   ) -> Connection {
-    self.exchange.admitted(admitted, now: bench.now)
-    let head = self.forwarded(for: admitted, bench)
+    self.exchange.admitted(admitted, bench)
+    var head = self.forwarded(for: admitted, bench)
+    self.exchange.addTrace(to: &head.fields, self.head, &bench)
     do throws(UpgradeRequest.Rejection) {
       let affinity = Affinity(self.head, admitted, self.exchange, self.route.group.rules, bench)
       let upgrade = OutgoingUpgrade(
@@ -105,6 +101,14 @@ struct PendingAdmission {
   private func agreement() -> DeflateAgreement? {
     guard self.route.rules.tunnel.compression == .offload else { return nil }
     return DeflateAgreement.negotiate(offers: self.request.extensions)
+  }
+
+  /// What a service is told that is to judge the request: all of it, tokens included.
+  func question(_ bench: borrowing Workbench) -> Fields {
+    Forwarding(
+      clientAddress: self.exchange.clientText, isTrustedPeer: self.exchange.isTrustedPeer(bench),
+      scheme: self.exchange.arrival.listener.scheme, requestID: self.exchange.requestID
+    ).question(about: self.head)
   }
 
   /// The head as the server gets it: without tokens, with what the edge vouches for.

@@ -25,7 +25,7 @@ struct Tunneling: ~Copyable {
   let splices: Bool
   private let route: Route
   let meter: TrafficMeter
-  private let exchange: Exchange
+  let exchange: Exchange
   let endpoint: Endpoint
   private let token: Token
   private let upstreamRegistration: UInt8
@@ -69,7 +69,8 @@ struct Tunneling: ~Copyable {
   ) -> Bool {
     // The deadline of the phase before: the tunnel's own is set below.
     bench.wheel.disarm(Int(self.token.slot))
-    self.meter.began()
+    self.meter.begun.raise()
+    bench.noteUpgrade(self.exchange)
     self.catchUp(&bench)
     if let fault = self[.downstream].send(answer, &bench.scratch) {
       self.failed(.downstream, fault, &bench)
@@ -114,7 +115,10 @@ struct Tunneling: ~Copyable {
       case .ending:
         self.insertFrames(towards: .downstream, &bench)
         self.insertFrames(towards: .upstream, &bench)
-      case .resume(let side): self.pump(from: side, &bench)
+      case .resume(let side):
+        self.meter.throttledNanoseconds.raise(by: self.tunnel.throttledNanoseconds)
+        self.tunnel.throttledNanoseconds = 0
+        self.pump(from: side, &bench)
       case .cut: return false
       }
     }
@@ -268,15 +272,17 @@ extension Tunneling {
   private borrowing func record(_ bench: borrowing Workbench) {
     let cause = self.tunnel.cause ?? .shutdown
     let faultReason = self.faultReason
-    self.meter.ended(cause.reason)
+    let closer = cause.closer.map(\.closer) ?? .edge
+    let code = self.tunnel.closeCode.rawValue
+    self.meter.ended(.init(reason: cause.reason, closer: closer, closeCode: code))
     let frames = AccessRecord.Frames(
       inboundMessageCount: self.tunnel.messageCount(from: .downstream),
       outboundMessageCount: self.tunnel.messageCount(from: .upstream),
-      closeCode: self.tunnel.closeCode.rawValue, detail: cause.detail ?? faultReason)
+      closeCode: code, detail: cause.detail ?? faultReason)
     self.exchange.finish(
       .init(
-        kind: .tunnel, status: 101, closer: cause.closer.map(\.closer) ?? .edge,
-        reason: cause.reason, tls: self[.downstream].tlsVersion,
+        kind: .tunnel, status: 101, closer: closer, reason: cause.reason,
+        tls: self[.downstream].tlsVersion,
         inboundByteCount: self.tunnel.octetCount(from: .downstream),
         outboundByteCount: self.tunnel.octetCount(from: .upstream), frames: frames), bench)
   }

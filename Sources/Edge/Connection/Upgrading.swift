@@ -80,6 +80,8 @@ struct Upgrading: ~Copyable {
   private consuming func answered(
     _ head: ResponseHead, _ bench: inout Workbench
   ) -> Connection {
+    // A gateway's words for a server that cannot.
+    bench.noteAnswer(!(502...504).contains(head.status), self.server.endpoint, self.upgrade)
     guard head.status == 101 else {
       return Responding.begin(head, self.downstream, self.server, self.upgrade, &bench)
     }
@@ -89,8 +91,6 @@ struct Upgrading: ~Copyable {
     } catch {
       return self.malformed(error.reason, &bench)
     }
-    _ = self.server.endpoint.noteAttempt(
-      true, rules: self.upgrade.route.group.rules.eject, now: bench.now)
     var answer = responseHead101(
       from: head, fallbackSubprotocol: self.upgrade.markerSubprotocol)
     answer.fields.set("X-Request-Id", self.upgrade.exchange.requestID)
