@@ -85,13 +85,16 @@ public final class Edge: Sendable {
     self.state = Mutex(State(configuration: configuration, snapshot: snapshot, listeners: table))
     let workers = try Self.start(snapshot, self.commons, table, workerCount, pipeCountMax)
     self.workers = workers
-    self.prober = try Prober { group, endpoint, change in
-      Self.note(group, endpoint, change, commons.log)
-      guard case .becameUnhealthy = change, group.rules.healthCheck?.onUnhealthy == .close else {
-        return
-      }
-      for worker in workers { worker.mailbox.post(.serverDied(endpoint)) }
-    }
+    self.prober = try Prober(
+      observe: { group, endpoint, change in
+        Self.note(group, endpoint, change, commons.log)
+        guard case .becameUnhealthy = change, group.rules.healthCheck?.onUnhealthy == .close
+        else { return }
+        for worker in workers { worker.mailbox.post(.serverDied(endpoint)) }
+      },
+      failed: { reason in
+        commons.log.error("servers cannot be probed", metadata: ["reason": "\(reason)"])
+      })
     self.prober.serve(snapshot.groups)
   }
 

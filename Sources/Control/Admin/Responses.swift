@@ -34,17 +34,23 @@ extension Response {
     // Values made here are finite numbers and texts, which can always be written.
     let octets = (try? Self.encoded(value)) ?? Data("{}".utf8)
     self.init(
-      status: status, headers: [.contentType: "application/json", .cacheControl: "no-store"],
+      status: status, headers: Self.headers("application/json"),
       body: ResponseBody(byteBuffer: ByteBuffer(bytes: octets)))
   }
 
   /// An answer as text.
   init(text: String, type: String, fields: HTTPFields = [:]) {
+    self.init(
+      status: .ok, headers: Self.headers(type, fields),
+      body: ResponseBody(byteBuffer: ByteBuffer(string: text)))
+  }
+
+  private static func headers(_ type: String, _ fields: HTTPFields = [:]) -> HTTPFields {
     var headers = fields
     headers[.contentType] = type
     headers[.cacheControl] = "no-store"
-    self.init(
-      status: .ok, headers: headers, body: ResponseBody(byteBuffer: ByteBuffer(string: text)))
+    headers[.xContentTypeOptions] = "nosniff"
+    return headers
   }
 
   /// A value as JSON.

@@ -80,9 +80,9 @@ struct Upgrading: ~Copyable {
   private consuming func answered(
     _ head: ResponseHead, _ bench: inout Workbench
   ) -> Connection {
-    // A gateway's words for a server that cannot.
-    bench.noteAnswer(!(502...504).contains(head.status), self.server.endpoint, self.upgrade)
     guard head.status == 101 else {
+      // 502 to 504 are a gateway's words for a server that cannot.
+      bench.noteAnswer(!(502...504).contains(head.status), self.server.endpoint, self.upgrade)
       return Responding.begin(head, self.downstream, self.server, self.upgrade, &bench)
     }
     let response: UpgradeResponse
@@ -91,6 +91,7 @@ struct Upgrading: ~Copyable {
     } catch {
       return self.malformed(error.reason, &bench)
     }
+    bench.noteAnswer(true, self.server.endpoint, self.upgrade)
     var answer = responseHead101(
       from: head, fallbackSubprotocol: self.upgrade.markerSubprotocol)
     answer.fields.set("X-Request-Id", self.upgrade.exchange.requestID)

@@ -15,28 +15,42 @@ final class Prober: Sendable {
 
   private let mailbox: Mailbox<Order>
 
+  private static let mailboxToken = Token(slot: 0, generation: 0)
+
   /// Starts without a group.
   ///
-  /// - Parameter observe: called when a server is declared dead, or well again.
-  init(observe: @escaping Observe) throws {
+  /// - Parameters:
+  ///   - observe: called when a server is declared dead, or well again.
+  ///   - failed: called where there is nothing to probe with.
+  init(
+    observe: @escaping Observe, failed: @escaping @Sendable (_ reason: String) -> Void
+  ) throws {
     let mailbox = try Mailbox<Order>()
     self.mailbox = mailbox
-    let run = { @Sendable in
-      guard var rounds = try? ProbeRounds(observe) else { return }
-      let mailboxToken = Token(slot: 0, generation: 0)
-      guard (try? rounds.loop.add(mailbox, as: mailboxToken)) != nil else { return }
-      while true {
-        if rounds.turn(ignoring: mailboxToken) {
-          for order in mailbox.take() {
-            switch order {
-            case .serve(let groups): rounds.serve(groups)
-            case .stop: return rounds.end()
-            }
-          }
-        }
+    try Thread.start(name: "probes") {
+      do {
+        var rounds = try ProbeRounds(observe)
+        try rounds.loop.add(mailbox, as: Self.mailboxToken)
+        while Self.isServing(&rounds, mailbox) {}
+        rounds.end()
+      } catch {
+        failed("\(error)")
+      }
+    }.detach()
+  }
+
+  /// One turn; whether another one follows.
+  private static func isServing(
+    _ rounds: inout ProbeRounds, _ mailbox: Mailbox<Order>
+  ) -> Bool {
+    guard rounds.turn(ignoring: Self.mailboxToken) else { return true }
+    for order in mailbox.take() {
+      switch order {
+      case .serve(let groups): rounds.serve(groups)
+      case .stop: return false
       }
     }
-    try Thread.start(name: "probes", run).detach()
+    return true
   }
 
   /// Asks the servers of these groups from now on, and no others.
