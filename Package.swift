@@ -67,7 +67,7 @@ let package = Package(
     library("Compression", ["CZlib", "Net", "WebSocket"]),
     library("Tunnel", ["Net", "WebSocket"]),
     library("Telemetry", ["Net", "WebSocket", logging]),
-    library("Token", ["HTTP", "Admission", jwtKit, crypto]),
+    library("Token", ["Net", "HTTP", "Admission", jwtKit, crypto]),
     library(
       "Configuration",
       [

@@ -57,14 +57,8 @@ extension Edge {
   /// A new process serves the listeners: accepts nothing more, answers who was accepted, and lets
   /// tunnels live for the configured grace.
   public func giveWay() {
-    let grace = self.state.withLock { state in
-      state.isDraining = true
-      state.listeners.ownPaths(false)
-      return state.configuration.shutdownGrace
-    }
-    for worker in self.workers { worker.mailbox.post(.giveWay(grace: grace)) }
-    self.resolver.stop()
-    self.prober.stop()
+    self.state.withLock { $0.listeners.ownPaths(false) }
+    self.depart { .giveWay(grace: $0) }
   }
 
   /// The listeners are this process's alone: the one that handed them over has let go.

@@ -140,11 +140,16 @@ public final class Edge: Sendable {
 
   /// Ends accepting at once and lets tunnels live for the configured grace.
   public func drain() {
+    self.depart { .drain(grace: $0) }
+  }
+
+  /// Tells all workers that the end begins, and ends what serves them.
+  func depart(_ message: (_ grace: Duration) -> Message) {
     let grace = self.state.withLock { state in
       state.isDraining = true
       return state.configuration.shutdownGrace
     }
-    for worker in self.workers { worker.mailbox.post(.drain(grace: grace)) }
+    for worker in self.workers { worker.mailbox.post(message(grace)) }
     self.resolver.stop()
     self.prober.stop()
   }

@@ -15,6 +15,12 @@ public enum ProcessLimits {
     return Int(clamping: limit.rlim_cur)
   }
 
+  /// The limit on descriptors that holds now.
+  public static func descriptorLimit() -> Int {
+    var limit = rlimit()
+    return unsafe sluice_getrlimit_nofile(&limit) == 0 ? Int(clamping: limit.rlim_cur) : 1024
+  }
+
   /// Descriptors that are open now, as near as the lowest free number tells.
   public static func openDescriptorCount() -> Int {
     let number = fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, 0)

@@ -1,6 +1,7 @@
 public import Admission
 import FoundationEssentials
 import JWTKit
+import Net
 
 /// A key that signs tokens: a shared secret or a private key, bound to one algorithm.
 public struct SigningKey: Sendable {

@@ -1,5 +1,6 @@
 import Admission
 import FoundationEssentials
+import Net
 
 /// A token taken apart, nothing of it believed yet (RFC 7515 §3.1: JWS compact serialisation).
 struct SignedToken {

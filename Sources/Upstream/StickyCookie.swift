@@ -1,4 +1,5 @@
 internal import Crypto
+internal import Net
 
 /// The cookie that leads a client back to its server.
 public struct StickyCookieRules: Sendable, Equatable {

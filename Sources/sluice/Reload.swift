@@ -1,9 +1,7 @@
-import Admission
 import ArgumentParser
 import Configuration
 import Control
 import Foundation
-import Net
 
 struct Reload: ParsableCommand {
   static let configuration = CommandConfiguration(

@@ -1,4 +1,5 @@
 import Admission
+import Net
 import Testing
 
 @testable import Token

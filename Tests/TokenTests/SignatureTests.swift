@@ -1,5 +1,6 @@
 import Admission
 import Crypto
+import Net
 import Testing
 
 @testable import Token

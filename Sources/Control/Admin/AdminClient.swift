@@ -62,8 +62,7 @@ public final class AdminClient: Sendable {
 
   /// Makes one call, and waits for its answer.
   public func call(_ method: String, _ path: String) -> Result<Answer, Failure> {
-    let slot = Mutex<Result<Answer, Failure>?>(nil)
-    let box = Box(slot)
+    let box = Box()
     guard let bell = try? Alarm() else {
       return .failure(Failure(reason: "the process has no descriptor left"))
     }
@@ -78,8 +77,7 @@ public final class AdminClient: Sendable {
 
   /// Where a task leaves its result.
   private final class Box: Sendable {
-    let slot: Mutex<Result<Answer, Failure>?>
-    init(_ slot: consuming Mutex<Result<Answer, Failure>?>) { self.slot = slot }
+    let slot = Mutex<Result<Answer, Failure>?>(nil)
   }
 
   private func ask(_ method: String, _ path: String) async -> Result<Answer, Failure> {

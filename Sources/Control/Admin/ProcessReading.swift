@@ -22,7 +22,7 @@ struct ProcessReading: Sendable {
     self.residentByteCount = ProcessLimits.residentByteCount() ?? 0
     self.descriptorCount =
       (try? FileManager.default.contentsOfDirectory(atPath: "/proc/self/fd").count) ?? 0
-    self.descriptorCountMax = ProcessLimits.raiseDescriptorLimit()
+    self.descriptorCountMax = ProcessLimits.descriptorLimit()
     self.processorSeconds = ProcessLimits.processorSeconds()
   }
 }

@@ -1,9 +1,11 @@
-/// The base64url encoding of RFC 4648 §5, without padding (RFC 7515 §2).
-enum Base64URL {
+/// The base64url encoding of RFC 4648 §5, without padding (RFC 7515 §2). Of tokens and of cookies: it
+/// stands where both find it.
+public enum Base64URL {
   private static let alphabet = Array(
     "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_".utf8)
 
-  static func encode(_ octets: some Sequence<UInt8>) -> String {
+  /// The octets as text.
+  public static func encode(_ octets: some Sequence<UInt8>) -> String {
     var text: [UInt8] = []
     var buffer: UInt32 = 0
     var bitCount: UInt32 = 0
@@ -21,7 +23,7 @@ enum Base64URL {
 
   /// `nil` for anything that ``encode(_:)`` does not write, so that there is one text for one value:
   /// other letters, padding, an impossible length, bits left over that are not zero.
-  static func decode(_ text: some Sequence<UInt8>) -> [UInt8]? {
+  public static func decode(_ text: some Sequence<UInt8>) -> [UInt8]? {
     var octets: [UInt8] = []
     var buffer: UInt32 = 0
     var bitCount: UInt32 = 0
