@@ -49,7 +49,8 @@ struct Flow: ~Copyable, Sendable {
   private static func bucket(
     _ limit: TunnelRules.RateLimit?, _ side: Side, _ now: Deadline
   ) -> TokenBucket? {
-    limit.flatMap { $0.from.includes(side) ? TokenBucket($0, now: now) : nil }
+    guard let limit, limit.from.includes(side) else { return nil }
+    return TokenBucket(perSecond: limit.perSecond, burst: limit.burst, now: now)
   }
 
   /// The source was too fast: it is not read until then.

@@ -8,15 +8,17 @@ public struct Mask: Sendable, Hashable {
 
   /// Masks or unmasks `payload` in place.
   ///
-  /// - Parameter offset: how many octets of the frame's payload come before those of this span.
-  public func apply(to payload: inout MutableSpan<UInt8>, at offset: Int) {
+  /// - Parameters:
+  ///   - start: the first octet that is masked.
+  ///   - offset: how many octets of the frame's payload come before that one.
+  public func apply(to payload: inout MutableSpan<UInt8>, from start: Int = 0, at offset: Int) {
     // Turned once, so that the loop need not know where in the key it stands.
     let turn = UInt32(truncatingIfNeeded: 8 * (offset & 3))
     let turned = turn == 0 ? self.key : self.key << turn | self.key >> (32 - turn)
     let word = (UInt64(turned) << 32 | UInt64(turned)).bigEndian
     // SAFETY: whatever is stored through the raw view, every pattern of bits is eight `UInt8`.
     var octets = unsafe payload.mutableBytes
-    var index = 0
+    var index = start
     let end = octets.byteCount
     while end - index >= 8 {
       // SAFETY: every pattern of bits is a `UInt64` too, and the view checks the bounds.
@@ -25,7 +27,7 @@ public struct Mask: Sendable, Hashable {
       index += 8
     }
     while index < end {
-      payload[index] ^= UInt8(truncatingIfNeeded: turned >> UInt32(24 - 8 * (index & 3)))
+      payload[index] ^= UInt8(truncatingIfNeeded: turned >> UInt32(24 - 8 * ((index - start) & 3)))
       index += 1
     }
   }

@@ -1,7 +1,7 @@
 import Net
 import Testing
 
-@testable import Tunnel
+@testable import Net
 
 @Suite("token bucket")
 struct TokenBucketTests {
@@ -10,7 +10,7 @@ struct TokenBucketTests {
   }
 
   private static func bucket(_ perSecond: Double, _ burst: Double) -> TokenBucket {
-    TokenBucket(TunnelRules.RateLimit(perSecond: perSecond, burst: burst), now: Self.at(0))
+    TokenBucket(perSecond: perSecond, burst: burst, now: Self.at(0))
   }
 
   /// Ten each second, five at once: what is taken, when, and what is there before.
