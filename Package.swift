@@ -26,6 +26,7 @@ func tests(_ name: String, _ dependencies: [Target.Dependency] = []) -> Target {
 let logging = Target.Dependency.product(name: "Logging", package: "swift-log")
 let yams = Target.Dependency.product(name: "Yams", package: "Yams")
 let jwtKit = Target.Dependency.product(name: "JWTKit", package: "jwt-kit")
+let collections = Target.Dependency.product(name: "DequeModule", package: "swift-collections")
 let crypto = Target.Dependency.product(name: "Crypto", package: "swift-crypto")
 /// Its dependencies have a module of the name of one of ours.
 let httpClient = Target.Dependency.product(
@@ -38,6 +39,7 @@ let package = Package(
   products: [.executable(name: "sluice", targets: ["sluice"])],
   dependencies: [
     .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.0"),
+    .package(url: "https://github.com/apple/swift-collections", from: "1.6.0"),
     .package(url: "https://github.com/apple/swift-crypto", from: "4.1.0"),
     .package(url: "https://github.com/apple/swift-http-types", from: "1.5.0"),
     .package(url: "https://github.com/apple/swift-log", from: "1.16.0"),
@@ -66,25 +68,28 @@ let package = Package(
     library("Upstream", ["Net", "TLS", crypto]),
     library("Compression", ["CZlib", "Net", "WebSocket"]),
     library("Tunnel", ["Net", "WebSocket"]),
+    library("Signaling", ["Net", "WebSocket", collections, crypto]),
     library("Telemetry", ["Net", "WebSocket", logging]),
     library("Token", ["Net", "HTTP", "Admission", jwtKit, crypto]),
     library(
       "Configuration",
       [
-        "Net", "TLS", "HTTP", "Admission", "Upstream", "Tunnel", "Token", "Telemetry", logging,
-        yams, crypto,
+        "Net", "TLS", "HTTP", "Admission", "Upstream", "Tunnel", "Signaling", "Token", "Telemetry",
+        logging, yams, crypto,
       ]),
-    library(
-      "Edge",
-      [
+    .target(
+      name: "Edge",
+      dependencies: [
         "Net", "TLS", "HTTP", "WebSocket", "Compression", "Transport", "Admission", "Upstream",
-        "Tunnel", "Telemetry", "Configuration", logging,
-      ]),
+        "Tunnel", "Signaling", "Telemetry", "Configuration", logging, crypto,
+      ],
+      resources: [.embedInCode("Pages/demo.html"), .embedInCode("Pages/sluice-rooms.js")],
+      swiftSettings: settings),
     .target(
       name: "Control",
       dependencies: [
-        "Net", "HTTP", "WebSocket", "Admission", "Token", "Configuration", "Edge", "Telemetry",
-        "Upstream", logging, httpClient,
+        "Net", "HTTP", "WebSocket", "Admission", "Token", "Configuration", "Edge", "Signaling",
+        "Telemetry", "Upstream", logging, crypto, httpClient,
         .product(name: "Hummingbird", package: "hummingbird"),
         .product(name: "HummingbirdCore", package: "hummingbird"),
         .product(name: "HTTPTypes", package: "swift-http-types"),
@@ -103,8 +108,8 @@ let package = Package(
     .executableTarget(
       name: "sluice",
       dependencies: [
-        "Net", "TLS", "HTTP", "Admission", "Upstream", "Telemetry", "Token", "Configuration",
-        "Edge", "Control", "Echo", logging, arguments,
+        "Net", "TLS", "HTTP", "Admission", "Upstream", "Signaling", "Telemetry", "Token",
+        "Configuration", "Edge", "Control", "Echo", logging, arguments,
       ], swiftSettings: settings),
     .executableTarget(
       name: "bench", dependencies: ["Net", "TLS", "HTTP", "WebSocket", "Transport", arguments],
@@ -120,6 +125,7 @@ let package = Package(
     tests("Echo", ["HTTP", "WebSocket"]),
     tests("Compression", ["CZlib", "Net", "WebSocket"]),
     tests("Tunnel", ["Net", "WebSocket"]),
+    tests("Signaling", ["Net", "WebSocket", crypto]),
     tests("Telemetry", ["Net", "WebSocket", logging]),
     .testTarget(
       name: "BenchTests", dependencies: ["bench", "Net", "HTTP", "WebSocket"],
@@ -127,6 +133,9 @@ let package = Package(
     tests("Token", ["Net", "HTTP", "Admission", jwtKit, crypto]),
     tests(
       "Configuration",
-      ["Net", "TLS", "HTTP", "Admission", "Upstream", "Tunnel", "Token", "Telemetry", logging]),
+      [
+        "Net", "TLS", "HTTP", "Admission", "Upstream", "Tunnel", "Signaling", "Token", "Telemetry",
+        logging,
+      ]),
   ]
 )
