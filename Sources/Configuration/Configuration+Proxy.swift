@@ -18,7 +18,7 @@ extension Configuration {
     if server.scheme == .wss { group.tls = try ClientContext(ca: nil, serverName: nil) }
     let route = RouteRules(
       name: name, match: RouteMatch(hosts: [], path: .prefix("/")),
-      admission: AdmissionRules(origins: .any), upstream: name)
+      admission: AdmissionRules(origins: .any), destination: .upstream(name))
     return Configuration(
       listeners: listeners, routes: [route], upstreams: [group], log: LogRules(format: .text))
   }

@@ -20,7 +20,7 @@ public struct Configuration: Sendable {
   public var limits: Limits
   /// In order: the first one that matches a request answers for it. At least one; names differ.
   public var routes: [RouteRules]
-  /// The groups that routes name, and perhaps others. Names differ.
+  /// The groups that routes name, and perhaps others; none where no route names one. Names differ.
   public var upstreams: [GroupRules]
   /// What is logged, and how.
   public var log: LogRules

@@ -1,6 +1,8 @@
 public import Admission
+public import HTTP
 public import Logging
 public import Net
+public import Signaling
 public import TLS
 public import Telemetry
 public import Tunnel
@@ -61,8 +63,10 @@ public struct RouteRules: Sendable {
   public var stripPrefix: String?
   /// Put before the path, behind the stripping. It begins with `/`.
   public var setPrefix: String?
-  /// The name of one of the configuration's ``Configuration/upstreams``.
-  public var upstream: String
+  /// Where its WebSockets lead.
+  public var destination: Destination
+  /// Who is told what happens in its rooms; `nil` for nobody.
+  public var webhook: WebhookRules?
   /// What its part of the file, and the files named there, came to; empty for one made in code.
   public var fingerprint = ""
 
@@ -70,7 +74,7 @@ public struct RouteRules: Sendable {
   public init(
     name: String, match: RouteMatch, admission: AdmissionRules,
     tunnel: TunnelRules = TunnelRules(), headers: HeaderRules = HeaderRules(),
-    stripPrefix: String? = nil, setPrefix: String? = nil, upstream: String
+    stripPrefix: String? = nil, setPrefix: String? = nil, destination: Destination
   ) {
     self.name = name
     self.match = match
@@ -79,7 +83,50 @@ public struct RouteRules: Sendable {
     self.headers = headers
     self.stripPrefix = stripPrefix
     self.setPrefix = setPrefix
-    self.upstream = upstream
+    self.destination = destination
+  }
+
+  /// Where the WebSockets of a route lead.
+  public enum Destination: Sendable {
+    /// To the servers of one of the configuration's ``Configuration/upstreams``, by its name.
+    case upstream(String)
+    /// To rooms of the edge's own.
+    case rooms(RoomRules)
+  }
+
+  /// The name of the upstream; `nil` where it leads to none.
+  public var upstream: String? {
+    if case .upstream(let name) = self.destination { name } else { nil }
+  }
+
+  /// The rules of its rooms; `nil` where it has none.
+  public var rooms: RoomRules? {
+    if case .rooms(let rules) = self.destination { rules } else { nil }
+  }
+}
+
+/// Who is told what happens in a route's rooms.
+public struct WebhookRules: Sendable, Hashable {
+  /// The shortest secret that is taken, in octets.
+  public static let secretByteCountMin = 16
+
+  /// Where it is told, by POST.
+  public var url: WebURL
+  /// What the requests are signed with (HMAC-SHA256).
+  public var secret: String
+  /// How long one request may take.
+  public var timeout: Duration
+  /// Events that wait for their turn; beyond it the oldest are dropped.
+  public var queueCountMax: Int
+
+  /// A place to tell, and the secret that shows it who tells.
+  public init(
+    url: WebURL, secret: String, timeout: Duration = .seconds(5), queueCountMax: Int = 10_000
+  ) {
+    self.url = url
+    self.secret = secret
+    self.timeout = timeout
+    self.queueCountMax = queueCountMax
   }
 }
 

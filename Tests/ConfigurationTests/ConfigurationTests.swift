@@ -85,7 +85,7 @@ struct ConfigurationTests {
   @Test("every key: routes")
   func wholeRoutes() throws {
     let routes = try Fixtures.parse(wholeExample).routes
-    #expect(routes.map(\.name) == ["chat", "fetched", "rest"])
+    #expect(routes.map(\.name) == ["chat", "fetched", "rooms", "rest"])
     let chat = try #require(routes.first)
     #expect(chat.match.matches(host: "a.chat.example.com", path: "/chat/1"))
     #expect(!chat.match.matches(host: "example.com", path: "/chat/1"))
@@ -126,7 +126,7 @@ struct ConfigurationTests {
     #expect(forward.subjectField == "X-User")
     #expect(
       credentials.identityFieldNames == ["X-Auth-Subject", "X-Auth-Team", "X-User", "X-Role"])
-    let rest = try #require(routes[2].admission.credentials)
+    let rest = try #require(routes[3].admission.credentials)
     #expect(rest.jwt?.sources == [.authorization])
     #expect(rest.jwt?.onExpiry == .close)
     #expect(rest.apiKeys == nil)

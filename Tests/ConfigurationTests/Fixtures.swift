@@ -50,7 +50,11 @@ enum Fixtures {
     }
   }
 
-  static let environment = ["JWT_SECRET": "a secret of the environment, 32 octets", "EMPTY": ""]
+  static let environment = [
+    "JWT_SECRET": "a secret of the environment, 32 octets", "EMPTY": "",
+    "ROOMS_PASSWORD": "swordfish", "TURN_SECRET": "a secret of the TURN server",
+    "HOOK_SECRET": "a secret for webhooks",
+  ]
 
   static func parse(_ yaml: String) throws(ConfigurationErrors) -> Configuration {
     try .parse(yaml: yaml, path: "a.yaml", directory: self.folder, environment: self.environment)
@@ -86,6 +90,22 @@ enum Fixtures {
       upstreams:
         - name: backend
           servers: [\(server)]\(lines(upstream, indentedBy: 4))\(lines(top, indentedBy: 0))
+      """
+  }
+
+  /// A file with one route, which has rooms, and no upstream.
+  static func rooms(
+    _ rooms: String = "{}", route: String = "", path: String = "/rooms/"
+  ) -> String {
+    let lines = route.split(separator: "\n").map { "\n    \($0)" }.joined()
+    return """
+      listeners:
+        - address: 127.0.0.1:8080
+      routes:
+        - name: main
+          match: { path: \(path) }
+          origins: any
+          rooms: \(rooms)\(lines)
       """
   }
 }
@@ -164,6 +184,39 @@ let wholeExample = """
         "origins": "any",
         "auth": {"jwt": {"jwks": {"url": "https://id.example.com/keys", "refresh": "10m"}}},
         "upstream": "other"
+      },
+      {
+        "name": "rooms",
+        "match": {"path": "/rooms/"},
+        "origins": "any",
+        "auth": {"jwt": {"jwks": {"file": "jwks.json"}}},
+        "limits": {
+          "message_size": "128KiB",
+          "messages": {"rate": "30/s", "burst": 60, "exceed": "close", "from": "client"}
+        },
+        "heartbeat": {"interval": "15s", "timeout": "5s", "to": "client"},
+        "stall_timeout": "10s",
+        "max_lifetime": "1h",
+        "rooms": {
+          "max_peers": 16,
+          "resume_window": "1m",
+          "create": "token",
+          "list": ["standup", {"name": "board~1", "max_peers": 8, "password": "file:secret.txt"}],
+          "empty_room_ttl": "5m",
+          "password": "${ROOMS_PASSWORD}",
+          "limits": {"rooms": 100, "peers": 500, "rooms_per_client": 10, "outbox": "256KiB"},
+          "stun": ["stun:stun.example.com:3478"],
+          "turn": {
+            "urls": ["turn:turn.example.com:3478?transport=udp", "turns:turn.example.com"],
+            "secrets": ["${TURN_SECRET}", "file:secret.txt"],
+            "ttl": "2h"
+          },
+          "webhooks": {
+            "url": "https://app.example.com/hooks", "secret": "${HOOK_SECRET}", "timeout": "2s",
+            "queue": 500
+          },
+          "demo": false
+        }
       },
       {
         "name": "rest",

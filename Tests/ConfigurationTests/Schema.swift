@@ -53,6 +53,7 @@ struct Schema {
       switch word {
       case "$ref": self.faults(of: value, self.resolved(schema), place)
       case "anyOf", "oneOf": self.choiceFaults(of: value, word, rule.list, place)
+      case "not": self.faults(of: value, rule, place).isEmpty ? ["\(place): not \(rule)"] : []
       case "properties":
         value.members.flatMap { key, member in
           rule.members[key].map { self.faults(of: member, $0, "\(place).\(key)") } ?? []
@@ -92,13 +93,14 @@ struct Schema {
       rule.list.allSatisfy { $0.text.map { members[$0] != nil } == true }
     case ("minProperties", .mapping(let members)): members.count >= rule.number ?? .max
     case ("minItems", .list(let members)): members.count >= rule.number ?? .max
+    case ("maxItems", .list(let members)): members.count <= rule.number ?? .min
     case ("minLength", .text(let text)): text.count >= rule.number ?? .max
     case ("minimum", .number(let number)): number >= rule.number ?? .max
     case ("maximum", .number(let number)): number <= rule.number ?? .min
     case ("pattern", .text(let text)):
       text.range(of: rule.text ?? "$.^", options: .regularExpression) != nil
-    case ("required", _), ("minProperties", _), ("minItems", _), ("minLength", _), ("minimum", _),
-      ("maximum", _), ("pattern", _):
+    case ("required", _), ("minProperties", _), ("minItems", _), ("maxItems", _), ("minLength", _),
+      ("minimum", _), ("maximum", _), ("pattern", _):
       true
     default: false
     }

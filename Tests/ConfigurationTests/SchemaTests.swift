@@ -2,6 +2,7 @@ import Admission
 import Foundation
 import Logging
 import Net
+import Signaling
 import Telemetry
 import Testing
 import Token
@@ -80,6 +81,13 @@ struct SchemaTests {
     let forward = try #require(route.admission.credentials?.forward)
     let heartbeat = try #require(tunnel.heartbeat)
     let (messages, bytes) = (try #require(tunnel.messages), try #require(tunnel.bytes))
+    let part = """
+      { turn: { urls: ["turn:x"], secrets: [x] },
+        webhooks: { url: "https://x", secret: 0123456789abcdeF } }
+      """
+    let roomRoute = try #require(try Fixtures.parse(Fixtures.rooms(part)).routes.first)
+    let (rooms, webhook) = (try #require(roomRoute.rooms), try #require(roomRoute.webhook))
+    let turn = try #require(rooms.turn)
     let expected: [(definition: String?, key: String, value: JSONValue?)] = [
       (nil, "shutdown_grace", .text(Quantity.text(of: configuration.shutdownGrace))),
       (nil, "trace", .flag(configuration.traces)),
@@ -103,6 +111,20 @@ struct SchemaTests {
       ("heartbeat", "interval", .text(Quantity.text(of: heartbeat.interval))),
       ("heartbeat", "timeout", .text(Quantity.text(of: heartbeat.timeout))),
       ("heartbeat", "to", .text(heartbeat.to.rawValue)),
+      ("rooms", "max_peers", .number(rooms.peerCountMax)),
+      ("rooms", "resume_window", .text(Quantity.text(of: rooms.resumeWindow))),
+      ("rooms", "create", .text(rooms.creation.rawValue)),
+      ("rooms", "empty_room_ttl", .text(Quantity.text(of: rooms.emptyRoomTTL))),
+      ("rooms", "password", nil),
+      ("rooms", "demo", .flag(rooms.demo)),
+      ("listed_room", "max_peers", nil),
+      ("room_limits", "rooms", .number(rooms.limits.roomCountMax)),
+      ("room_limits", "peers", .number(rooms.limits.peerCountMax)),
+      ("room_limits", "rooms_per_client", rooms.limits.roomsPerClientMax.map(JSONValue.number)),
+      ("room_limits", "outbox", .text(Quantity.text(ofByteCount: rooms.limits.outboxByteCountMax))),
+      ("turn", "ttl", .text(Quantity.text(of: turn.ttl))),
+      ("webhooks", "timeout", .text(Quantity.text(of: webhook.timeout))),
+      ("webhooks", "queue", .number(webhook.queueCountMax)),
       ("upstream", "balance", .text(group.balance.rawValue)),
       ("upstream", "connect_timeout", .text(Quantity.text(of: group.connectTimeout))),
       ("upstream", "retries", .number(group.retries)),
@@ -167,6 +189,46 @@ struct SchemaTests {
     #expect(schema.faults(of: try JSONValue.read(yaml: yaml)).count == 1)
   }
 
+  @Test(
+    "the schema refuses what the decoder refuses of rooms",
+    arguments: [
+      "max_peers: 0", "max_peers: 1001", "max_peers: many", "resume_window: 30", "create: nobody",
+      "create: listed", "list: []", "list: [a b]", "list: [{ max_peers: 5 }]",
+      "list: [{ name: a, peers: 5 }]", "empty_room_ttl: 1w", "password: 5", "room: a",
+      "limits: { rooms: 0 }", "limits: { peers: 10000001 }", "limits: { rooms_per_client: 0 }",
+      "limits: { outbox: 64KB }", "stun: []", "stun: [\"turn:x\"]", "stun: [\"stun://x\"]",
+      "stun: [\"stun:x?transport=udp\"]", "turn: { secrets: [x] }",
+      "turn: { urls: [\"turn:x\"] }", "turn: { urls: [\"turn:x\"], secrets: [] }",
+      "turn: { urls: [\"turn:x\"], secrets: [x, y, z] }",
+      "turn: { urls: [\"turn:x?transport=sctp\"], secrets: [x] }",
+      "turn: { urls: [\"turn:x\"], secrets: [x], ttl: 1 }", "webhooks: { url: \"https://x\" }",
+      "webhooks: { url: x, secret: 0123456789abcdeF }",
+      "webhooks: { url: \"https://x\", secret: 0123456789abcdeF, queue: 99 }", "demo: maybe",
+    ])
+  func schemaRefusesOfRooms(line: String) throws {
+    let schema = try Schema(json: Repository.contents("config/sluice.schema.json"))
+    let yaml = Fixtures.rooms("{ \(line) }")
+    #expect(!Fixtures.problems(yaml).isEmpty)
+    #expect(schema.faults(of: try JSONValue.read(yaml: yaml)).count == 1)
+  }
+
+  @Test(
+    "the schema refuses what the decoder refuses beside rooms",
+    arguments: [
+      "upstream: a", "compression: pass", "headers: { remove: [X-A] }",
+      "rewrite: { set_prefix: /a }", "idle_timeout: 5m",
+    ])
+  func schemaRefusesBesideRooms(line: String) throws {
+    let schema = try Schema(json: Repository.contents("config/sluice.schema.json"))
+    #expect(schema.faults(of: try JSONValue.read(yaml: Fixtures.rooms())) == [])
+    let yaml = Fixtures.rooms(route: line)
+    #expect(Fixtures.problems(yaml).count == 1)
+    #expect(schema.faults(of: try JSONValue.read(yaml: yaml)).count == 1)
+    let neither = yaml.replacingOccurrences(of: "    rooms: {}\n    \(line)", with: "")
+    #expect(Fixtures.problems(neither).count == 1)
+    #expect(schema.faults(of: try JSONValue.read(yaml: neither)).count == 1)
+  }
+
   @Test("the default file and the manual name every key")
   func everyKeyIsNamed() throws {
     let file = try Repository.contents("config/sluice.yaml")
@@ -190,7 +252,7 @@ struct SchemaTests {
     let copies = [
       ("one.crt", "certs/dev/localhost.pem"), ("one.key", "certs/dev/localhost-key.pem"),
       ("one.crt", "config/clients.pem"), ("one.crt", "config/ca.pem"),
-      ("keys.txt", "config/keys.txt"),
+      ("keys.txt", "config/keys.txt"), ("secret.txt", "config/board.txt"),
     ]
     for (source, copy) in copies {
       try FileManager.default.copyItem(
@@ -217,12 +279,18 @@ struct SchemaTests {
       let configuration = try reading.decode(ConfigurationSection.self).configuration
       #expect(configuration.limits == .init())
       #expect(configuration.shutdownGrace == .seconds(30))
+      let echo = try #require(configuration.routes.first { $0.name == "echo" })
       #expect(
-        configuration.routes[0].tunnel
+        echo.tunnel
           == TunnelRules(
             messageByteCountMax: 1 << 20, messages: .init(perSecond: 50, burst: 100),
             bytes: .init(perSecond: 0x1p20, burst: 0x1p22), lifetimeMax: .seconds(86_400)))
-      #expect(configuration.routes[0].admission.credentials?.jwt?.onExpiry == .close)
+      #expect(echo.admission.credentials?.jwt?.onExpiry == .close)
+      let rooms = try #require(configuration.routes.first?.rooms)
+      #expect(rooms.limits == RoomRules.Limits(roomsPerClientMax: 10))
+      #expect(rooms.listed.map(\.name.description) == ["standup", "board"])
+      #expect(rooms.resumeWindow == RoomRules().resumeWindow)
+      #expect(configuration.routes.first?.webhook?.queueCountMax == 10_000)
       #expect(configuration.upstreams[0].connectTimeout == .seconds(3))
       #expect(configuration.upstreams[0].servers.count == 3)
     } catch {

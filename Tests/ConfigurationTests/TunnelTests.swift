@@ -24,7 +24,7 @@ struct TunnelTests {
           heartbeat: .init(interval: .seconds(20), timeout: .seconds(5), to: .both),
           idleTimeout: .seconds(1200), stallTimeout: .seconds(15), lifetimeMax: .seconds(86_400),
           compression: .offload))
-    #expect(routes[2].tunnel == TunnelRules(heartbeat: nil, compression: .off))
+    #expect(routes[3].tunnel == TunnelRules(heartbeat: nil, compression: .off))
   }
 
   @Test("without any there is a heartbeat, two deadlines, and no limit")

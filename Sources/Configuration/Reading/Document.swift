@@ -24,7 +24,7 @@ struct Document {
     guard let node else {
       throw Problem(
         file: path, line: nil, keyPath: "",
-        message: "the file is empty: listeners, routes and upstreams are needed")
+        message: "the file is empty: listeners and routes are needed")
     }
     self.root = node
   }
@@ -97,11 +97,27 @@ struct Document {
     guard let merged = mapping.first(where: { $0.key.scalar?.string == "<<" })?.value else {
       return nil
     }
-    let mappings = merged.mapping.map { [$0] } ?? merged.sequence?.compactMap(\.mapping) ?? []
-    for mapping in mappings {
+    for mapping in Self.mergedMappings(in: merged) {
       if let pair = Self.pair(of: key, in: mapping) { return pair }
     }
     return nil
+  }
+
+  /// All pairs that count, the mapping's own first.
+  static func pairs(of mapping: Node.Mapping) -> [(key: String, value: Node)] {
+    var keys = Set<String>()
+    return Self.allPairs(of: mapping).filter { keys.insert($0.key).inserted }
+  }
+
+  /// The same with those behind them that do not count.
+  private static func allPairs(of mapping: Node.Mapping) -> [(key: String, value: Node)] {
+    let own = mapping.map { (key: $0.key.scalar?.string ?? "", value: $0.value) }
+    let merged = own.first { $0.key == "<<" }.map { Self.mergedMappings(in: $0.value) } ?? []
+    return own.filter { $0.key != "<<" } + merged.flatMap(Self.allPairs)
+  }
+
+  private static func mergedMappings(in node: Node) -> [Node.Mapping] {
+    node.mapping.map { [$0] } ?? node.sequence?.compactMap(\.mapping) ?? []
   }
 }
 

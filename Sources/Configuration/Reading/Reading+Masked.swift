@@ -18,11 +18,11 @@ extension Reading {
     switch node {
     case .mapping(let mapping):
       text += "{"
-      for (index, pair) in mapping.enumerated() {
-        let key = pair.key.scalar?.string ?? ""
+      // With merged mappings where they count: their secrets are known by those places.
+      for (index, (key, value)) in Document.pairs(of: mapping).enumerated() {
         text += (index > 0 ? "," : "") + Self.quoted(key) + ":"
         let place = place.appending(AnyKey(stringValue: key))
-        self.write(pair.value, at: place, isSecret: isSecret, to: &text)
+        self.write(value, at: place, isSecret: isSecret, to: &text)
       }
       text += "}"
     case .sequence(let sequence):
@@ -39,7 +39,9 @@ extension Reading {
 
   private static func json(_ scalar: Node.Scalar, isSecret: Bool) -> String {
     let string = scalar.string
-    let isReference = string.hasPrefix("file:") || string.hasPrefix("${") && string.hasSuffix("}")
+    // A default, or text beside a variable, would show some of the secret.
+    let isReference =
+      string.hasPrefix("file:") || string.wholeMatch(of: /\$\{[A-Za-z0-9_]+\}/) != nil
     if isSecret, !isReference { return Self.quoted(Self.mask) }
     let written = Scalar(characters: string, isPlain: scalar.style == .plain)
     switch written.kind {

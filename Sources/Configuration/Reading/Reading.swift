@@ -114,6 +114,9 @@ extension Reading {
     self.upstreamMentions.append((name, place))
   }
 
+  /// Whether a route sends to any upstream.
+  var mentionsUpstreams: Bool { !self.upstreamMentions.isEmpty }
+
   /// Records every mention of an upstream that is not there.
   func checkUpstreamMentions() {
     let names = self.claims[.upstream, default: [:]].keys.sorted()

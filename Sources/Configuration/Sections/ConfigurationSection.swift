@@ -74,9 +74,11 @@ struct ConfigurationSection: Decodable {
   }
 
   private static func upstreams(_ section: Section<Keys>) -> [GroupRules] {
-    guard let entries = section.required(.upstreams, "where routes send to")?.list() else {
-      return []
+    // Routes with rooms alone send nowhere.
+    if section.entry.reading.mentionsUpstreams {
+      _ = section.required(.upstreams, "where routes send to")
     }
+    guard let entries = section[.upstreams]?.list() else { return [] }
     let groups = entries.compactMap { $0.part(UpstreamSection.self)?.rules }
     section.entry.reading.checkUpstreamMentions()
     return groups

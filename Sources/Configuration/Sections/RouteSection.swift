@@ -1,11 +1,13 @@
 import Admission
 import HTTP
+import Signaling
 import Tunnel
 
 /// `routes[]`
 struct RouteSection: Decodable {
   enum Keys: String, CodingKey, CaseIterable {
     case name, match, origins, auth, limits, heartbeat, compression, headers, rewrite, upstream
+    case rooms
     case requireOrigin = "require_origin"
     case idleTimeout = "idle_timeout"
     case stallTimeout = "stall_timeout"
@@ -24,22 +26,36 @@ struct RouteSection: Decodable {
     let tunnel = Self.tunnel(section, limits)
     let headers = section[.headers]?.part(HeadersSection.self)?.rules ?? HeaderRules()
     let rewrite = section[.rewrite]?.part(RewriteSection.self)
-    let upstream = Self.upstream(section)
+    let rooms = section[.rooms]?.part(RoomsSection.self)
+    let destination = Self.destination(section, rooms)
     Self.checkIdentity(section, headers, admission)
     if let match, let rewrite { Self.checkRewrite(section, rewrite, match) }
-    guard let name, let match, let upstream else { throw Refused() }
+    if section.hasRooms { Self.checkRooms(section, rooms, match, tunnel) }
+    guard let name, let match, let destination else { throw Refused() }
     var rules = RouteRules(
       name: name, match: match, admission: admission, tunnel: tunnel, headers: headers,
-      stripPrefix: rewrite?.stripPrefix, setPrefix: rewrite?.setPrefix, upstream: upstream)
+      stripPrefix: rewrite?.stripPrefix, setPrefix: rewrite?.setPrefix, destination: destination)
+    rules.webhook = rooms?.webhook
     rules.fingerprint = section.fingerprint
     self.rules = rules
   }
 
-  private static func upstream(_ section: Section<Keys>) -> String? {
-    guard let entry = section.required(.upstream), let name = entry.text("the name of an upstream")
-    else { return nil }
-    section.entry.reading.mention(upstream: name, at: entry.place)
-    return name
+  private static func destination(
+    _ section: Section<Keys>, _ rooms: RoomsSection?
+  ) -> RouteRules.Destination? {
+    switch (section[.upstream], section[.rooms]) {
+    case (let entry?, nil):
+      guard let name = entry.text("the name of an upstream") else { return nil }
+      entry.reading.mention(upstream: name, at: entry.place)
+      return .upstream(name)
+    case (nil, _?):
+      return rooms.map { .rooms($0.rules) }
+    case (nil, nil):
+      section.entry.refuse("upstream or rooms is needed: its WebSockets would lead nowhere")
+    case (let entry?, _?):
+      entry.refuse("contradiction: rooms are given too; leave one of the two out")
+    }
+    return nil
   }
 
   private static func admission(
@@ -60,7 +76,7 @@ struct RouteSection: Decodable {
     _ section: Section<Keys>, _ limits: RouteLimitsSection?
   ) -> TunnelRules {
     var rules = TunnelRules()
-    rules.messageByteCountMax = limits?.messageByteCountMax
+    rules.messageByteCountMax = Self.messageByteCountMax(section, limits)
     rules.messages = limits?.messages
     rules.bytes = limits?.bytes
     if let heartbeat = section[.heartbeat] { rules.heartbeat = heartbeat.heartbeat() }
@@ -75,6 +91,15 @@ struct RouteSection: Decodable {
       rules.compression = compression
     }
     return rules
+  }
+
+  private static func messageByteCountMax(
+    _ section: Section<Keys>, _ limits: RouteLimitsSection?
+  ) -> UInt64? {
+    let range = section.hasRooms ? Self.roomMessageByteCounts : 1...1 << 40
+    let byteCount = limits?.messageSize?.byteCount(in: range)
+    let standard = section.hasRooms ? RoomRules.messageByteCountMax : nil
+    return (byteCount ?? standard).map(UInt64.init)
   }
 }
 
@@ -207,7 +232,8 @@ struct RouteLimitsSection: Decodable {
 
   let connectionsPerClient: Int?
   let upgradesPerClient: Rate?
-  let messageByteCountMax: UInt64?
+  /// What it may be depends on where the route leads.
+  let messageSize: Entry?
   let messages: TunnelRules.RateLimit?
   let bytes: TunnelRules.RateLimit?
 
@@ -215,7 +241,7 @@ struct RouteLimitsSection: Decodable {
     let section = try Section(decoder, Keys.self)
     self.connectionsPerClient = section[.connectionsPerClient]?.integer(in: 1...1_000_000)
     self.upgradesPerClient = section[.upgradesPerClient]?.part(RateSection.self)?.rate
-    self.messageByteCountMax = section[.messageSize]?.byteCount(in: 1...1 << 40).map(UInt64.init)
+    self.messageSize = section[.messageSize]
     self.messages = section[.messages]?.part(MessageLimitSection.self)?.limit
     self.bytes = section[.bytes]?.part(ByteLimitSection.self)?.limit
   }
