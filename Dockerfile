@@ -4,6 +4,7 @@ COPY scripts scripts
 RUN scripts/install-packages build
 COPY Package.* ./
 COPY Sources Sources
+COPY Clients Clients
 COPY Tests Tests
 COPY Benchmarks Benchmarks
 RUN scripts/build-static /sluice

@@ -18,7 +18,7 @@ public func withoutCredentials(_ head: RequestHead, rules: CredentialRules) -> R
 /// under which tokens usually travel count always, whatever the rules say, because a client that is
 /// wrong about the place sends a real token all the same.
 public func loggedTarget(_ target: String, rules: CredentialRules?) -> String {
-  var names = ["access_token", "token", "jwt", "api_key"]
+  var names = ["access_token", "token", "jwt", "api_key", "password", "resume"]
   for case .query(let name) in rules?.jwt?.sources ?? [] { names.append(name) }
   guard let (path, query) = target[...].parts(aroundFirst: "?") else { return target }
   let logged = query.pieces(separatedBy: "&").map { text -> String in

@@ -57,11 +57,12 @@ public final class Edge: Sendable {
   ///     used, the others closed.
   ///   - secret: what sticky cookies are signed with. Cookies of an edge with another one are as good
   ///     as none.
+  ///   - observeRooms: takes note of who comes and goes in rooms.
   ///   - makeLogger: called now and with each new configuration.
   /// - Throws: which listener cannot be bound, or what the system lacks.
   public init(
     _ configuration: Configuration, inherited: [ListeningSocket] = [], secret: [UInt8],
-    makeLogger: @escaping MakeLogger
+    observeRooms: @escaping RoomObserver = { _, _ in }, makeLogger: @escaping MakeLogger
   ) throws {
     let descriptorLimit = ProcessLimits.raiseDescriptorLimit()
     let log = makeLogger(configuration.log)
@@ -71,13 +72,14 @@ public final class Edge: Sendable {
       configuration.listeners, workerCount: workerCount, inherited: inherited)
     self.makeLogger = makeLogger
     let pipeCountMax = WorkerShare.pipeCountMax(workerCount, descriptorLimit)
+    let mailboxes = try (0..<workerCount).map { _ in try Mailbox<Message>() }
     let commons = Commons(
       occupancy: Occupancy(
         connectionCountMax: configuration.limits.connections, descriptorLimit: descriptorLimit,
         // Each worker is about to open its epoll instance, and pipes in time.
         openDescriptorCount: ProcessLimits.openDescriptorCount()
           + workerCount * (1 + 2 * pipeCountMax)),
-      quotas: ClientQuotas(), signer: StickySigner(secret: secret), log: log)
+      secret: secret, mailboxes: mailboxes, observeRooms: observeRooms, log: log)
     self.commons = commons
     self.resolver = Resolver { name, answer in Self.note(name, answer, commons.log) }
     try self.resolver.serve(snapshot.groups)
@@ -104,7 +106,7 @@ public final class Edge: Sendable {
   ) throws -> [WorkerHandle] {
     let starts = try (0..<workerCount).map { _ in try WorkerStart() }
     let workers = try (0..<workerCount).map { index in
-      let (mailbox, start) = (try Mailbox<Message>(), starts[index])
+      let (mailbox, start) = (commons.mailboxes[index], starts[index])
       let listeners = table.listeners(ofWorker: index)
       let meter = WorkerMeter()
       let share = WorkerShare(index: index, workerCount: workerCount, pipeCountMax: pipeCountMax)

@@ -40,6 +40,8 @@ enum Limits {
   /// Over how long the tunnels of a server that was declared dead are closed: they are of no use to
   /// anybody, but their clients are not to come back all at once.
   static let deadServerSpan = Duration.seconds(3)
+  /// How often a worker that could end looks whether others still have peers of its rooms.
+  static let awaitedInterval = Duration.milliseconds(50)
   /// Octets of the answer to a probe of a server's health that are looked at.
   static let probeHeadByteCountMax = 16 * 1024
   /// How long neither side of an answer that is passed through may be silent.

@@ -2,6 +2,7 @@ internal import Admission
 internal import Configuration
 internal import Logging
 internal import Net
+internal import Signaling
 internal import Telemetry
 internal import Tunnel
 internal import Upstream
@@ -41,9 +42,10 @@ final class Snapshot: Sendable {
     }
     self.groups = groups
     self.routes = configuration.routes.compactMap { rules in
-      let group = groups.first { $0.rules.name == rules.upstream }
       let earlier = earlierRoutes.first { $0.rules.name == rules.name }
-      return group.map { Route(rules, $0, inheriting: earlier, workerCount: workerCount) }
+      return Route.Service(rules, groups).map {
+        Route(rules, $0, inheriting: earlier, workerCount: workerCount)
+      }
     }
     self.routesByName = Dictionary(
       self.routes.map { ($0.rules.name, $0) }, uniquingKeysWith: { first, _ in first })
@@ -67,23 +69,63 @@ final class Snapshot: Sendable {
   /// A tunnel goes on where its route still leads to its server, whatever else has changed.
   func fate(ofTunnelOn route: Route, to endpoint: Endpoint) -> Fate {
     guard let present = self.routesByName[route.rules.name] else { return .ends(.routeRemoved) }
-    return present.group.has(endpoint.url) ? .stays(present) : .ends(.serverRemoved)
+    guard case .upstream(let group) = present.service else { return .ends(.routeRemoved) }
+    return group.has(endpoint.url) ? .stays(present) : .ends(.serverRemoved)
   }
+
+  /// A peer stays where its route still has rooms: that route.
+  func place(ofPeerOn route: Route) -> Route? {
+    guard let present = self.routesByName[route.rules.name], present.hall != nil else { return nil }
+    return present
+  }
+
+  /// Whether a route leads to rooms.
+  var hasRooms: Bool { self.routes.contains { $0.hall != nil } }
+
+  /// The route of this name.
+  func route(named name: String) -> Route? { self.routesByName[name] }
 }
 
-/// A route and the servers it leads to.
+/// A route and where it leads.
 final class Route: Sendable {
+  /// Where a route leads.
+  enum Service {
+    /// To the servers of a group.
+    case upstream(Group)
+    /// To rooms.
+    case rooms(Hall)
+
+    /// `nil` where the rules name a group that is not there.
+    init?(_ rules: RouteRules, _ groups: [Group]) {
+      switch rules.destination {
+      case .upstream(let name):
+        guard let group = groups.first(where: { $0.rules.name == name }) else { return nil }
+        self = .upstream(group)
+      case .rooms(let rooms): self = .rooms(Hall(rules, rooms))
+      }
+    }
+  }
+
   let rules: RouteRules
-  let group: Group
+  let service: Service
   /// What holds for its tunnels.
   let terms: TunnelTerms
-  /// What its tunnels carried, by worker. Outlives the snapshot.
+  /// What its tunnels, or its peers, carried, by worker. Outlives the snapshot.
   let meters: [TrafficMeter]
+  /// What happened in its rooms, by the worker that has them. Outlives the snapshot.
+  let roomMeters: [RoomMeter]
+  /// How many rooms and peers it has. Outlives the snapshot.
+  let roomOccupancy: RoomOccupancy
 
-  init(_ rules: RouteRules, _ group: Group, inheriting earlier: Route?, workerCount: Int) {
+  /// What holds for its rooms; `nil` where it has none.
+  var hall: Hall? { if case .rooms(let hall) = self.service { hall } else { nil } }
+
+  init(_ rules: RouteRules, _ service: Service, inheriting earlier: Route?, workerCount: Int) {
     self.rules = rules
-    self.group = group
+    self.service = service
     self.meters = earlier?.meters ?? (0..<workerCount).map { _ in TrafficMeter() }
+    self.roomOccupancy = earlier?.roomOccupancy ?? RoomOccupancy()
+    self.roomMeters = earlier?.roomMeters ?? (0..<workerCount).map { _ in RoomMeter() }
     if let terms = earlier?.terms, terms.rules == rules.tunnel {
       self.terms = terms
     } else {

@@ -2,6 +2,7 @@ internal import Admission
 internal import Configuration
 internal import Logging
 internal import Net
+public import Signaling
 internal import Synchronization
 internal import Telemetry
 internal import Transport
@@ -25,6 +26,9 @@ struct Workbench: ~Copyable {
   private(set) var snapshot: Snapshot
   let commons: Commons
   let mailbox: Mailbox<Message>
+  /// The rooms that live here, and what passes between them and connections.
+  var rooms: RoomTable
+  var traffic: RoomTraffic
   private let share: WorkerShare
   /// What this worker counts beside the traffic of its tunnels.
   let meter: WorkerMeter
@@ -46,13 +50,25 @@ struct Workbench: ~Copyable {
     self.snapshot = snapshot
     self.commons = commons
     self.mailbox = mailbox
+    self.rooms = RoomTable(secret: commons.secret)
+    self.traffic = RoomTraffic(workerCount: share.workerCount)
   }
 
   /// A new configuration holds from now on.
   mutating func adopt(_ snapshot: Snapshot) {
     self.snapshot = snapshot
     self.queuedByteCountMax = self.share.queuedByteCountMax(of: snapshot.limits)
+    self.rooms.adopt(snapshot, worker: self.share.index)
   }
+
+  /// When so many seconds have gone by since 1970; `nil` stands for never.
+  func deadline(ofExpiry second: Int64?) -> Deadline {
+    guard let second else { return .never }
+    return self.now.advanced(by: WallClock.now().duration(until: second))
+  }
+
+  /// How many workers there are.
+  var workerCount: Int { self.share.workerCount }
 
   /// The worker's number, from 0.
   var index: Int { self.share.index }
@@ -143,12 +159,26 @@ final class Commons: Sendable {
   let quotas: ClientQuotas
   /// Makes and reads the cookies that lead clients back to their servers.
   let signer: StickySigner
+  /// What peers' places are named with, the same in processes that follow each other.
+  let secret: [UInt8]
+  /// In which rooms each client is.
+  let clientRooms = ClientRooms()
+  /// Takes note of who comes and goes, by the route's name. Must not block.
+  let observeRooms: RoomObserver
+  /// All workers', by their numbers.
+  let mailboxes: [Mailbox<Message>]
   private let presentLog: Mutex<Logger>
 
-  init(occupancy: Occupancy, quotas: ClientQuotas, signer: StickySigner, log: Logger) {
+  init(
+    occupancy: Occupancy, secret: [UInt8], mailboxes: [Mailbox<Message>],
+    observeRooms: @escaping RoomObserver, log: Logger
+  ) {
     self.occupancy = occupancy
-    self.signer = signer
-    self.quotas = quotas
+    self.secret = secret
+    self.signer = StickySigner(secret: secret)
+    self.quotas = ClientQuotas()
+    self.mailboxes = mailboxes
+    self.observeRooms = observeRooms
     self.presentLog = Mutex(log)
   }
 
@@ -157,6 +187,10 @@ final class Commons: Sendable {
 
   func adopt(_ log: Logger) { self.presentLog.withLock { $0 = log } }
 }
+
+/// Takes note of what happens in the rooms of a route, which it is told by name. Called by workers: it
+/// must not block.
+public typealias RoomObserver = @Sendable (_ route: String, RoomNotice) -> Void
 
 /// What was found out about a request on another thread.
 enum Judgement: Sendable {
@@ -182,6 +216,16 @@ enum Message: Sendable {
   case closeAll(TunnelFilter, Cause, Reply<Int>)
   /// This server was declared dead, and its tunnels are to be closed.
   case serverDied(Endpoint)
+  /// What another worker has about rooms and their peers.
+  case rooms([RoomMail])
+  /// List rooms of a route, or of all.
+  case listRooms(route: String?, Reply<[Edge.ListedRoom]>)
+  /// List a room's peers.
+  case listPeers(RoomAddress, Reply<[PeerListing]>)
+  /// Remove a peer from its room; whether it was there.
+  case kick(PeerID, RoomAddress, reason: String, ban: Duration?, Reply<Bool>)
+  /// End a room; how many peers it had.
+  case closeRoom(RoomAddress, words: String, Reply<Int>)
   /// Another configuration holds, and these are the listeners from now on.
   case adopt(Snapshot, [Listener])
 }

@@ -20,6 +20,14 @@ extension Worker {
       reply.give(self.closeOne(token, cause))
     case .closeAll(let filter, let cause, let reply):
       reply.give(self.closeAll(filter, cause))
+    case .rooms(let mail): for one in mail { self.bench.receive(one) }
+    case .listRooms(let route, let reply): reply.give(self.listRooms(of: route))
+    case .listPeers(let address, let reply):
+      if let peers = self.listPeers(of: address) { reply.give(peers) }
+    case .kick(let peer, let address, let reason, let ban, let reply):
+      reply.give(self.kick(peer, from: address, reason: reason, ban: ban))
+    case .closeRoom(let address, let words, let reply):
+      if let count = self.closeRoom(address, words: words) { reply.give(count) }
     case .serverDied(let endpoint): self.closeTunnels(to: endpoint)
     case .drain(let grace):
       guard self.depart({ .stopping(until: $0) }, within: grace) else { return }
@@ -72,7 +80,7 @@ extension Worker {
     self.bench.departure = departure(self.bench.now.advanced(by: span))
     var tunnels: [(slot: Int, cause: Cause)] = []
     for slot in 0..<self.connections.slotCount where self.connections.isLive(slot) {
-      if self.connections[slot].isTunneling {
+      if self.connections[slot].isUpgraded {
         tunnels.append((slot, .shutdown))
       } else if self.bench.departure.refusesRequests {
         self.connections[slot].drain(&self.bench)

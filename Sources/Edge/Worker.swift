@@ -19,6 +19,10 @@ struct Worker: ~Copyable {
   var cutAt: Deadline?
   /// Tokens that go on in this turn; kept for its memory.
   private var resumed: [Token] = []
+  /// What rooms have for connections in this turn, and which of these are to send it; kept for their
+  /// memory.
+  var deliveries: [Delivery] = []
+  var unflushed: [Token] = []
 
   init(_ bench: consuming Workbench, _ listeners: [Listener]) throws(Errno) {
     self.listeners = listeners
@@ -41,13 +45,22 @@ struct Worker: ~Copyable {
       for index in 0..<count { self.dispatch(self.bench.loop[index]) }
       self.resumeUnfinished()
       self.passDeadlines()
+      self.settleRooms()
       if self.bench.isOverBudget { self.shed() }
     }
     self.bench.mailbox.close()
   }
 
-  private var isDone: Bool {
+  private var isDone: Bool { self.isIdleAtLast && !self.isAwaited }
+
+  /// Whether it is about to end, and has no connection any more.
+  private var isIdleAtLast: Bool {
     self.bench.departure.closesUntil != nil && self.connections.count == 0
+  }
+
+  /// Whether peers on other workers may need rooms that live here.
+  private var isAwaited: Bool {
+    self.bench.snapshot.hasRooms && self.bench.commons.occupancy.connectionCount > 0
   }
 
   /// Until when the loop may sleep.
@@ -56,6 +69,8 @@ struct Worker: ~Copyable {
     var next = self.bench.wheel.nextWake() ?? .never
     if let resume = self.acceptsAgainAt { next = min(next, resume) }
     if let cut = self.cutAt { next = min(next, cut) }
+    next = min(next, self.bench.rooms.nextWake)
+    if self.isIdleAtLast { next = min(next, self.bench.now.advanced(by: Limits.awaitedInterval)) }
     return next
   }
 
@@ -95,6 +110,7 @@ struct Worker: ~Copyable {
       self.connections[slot].deadlinePassed(&self.bench)
       self.reap(slot)
     }
+    self.bench.rooms.passDeadlines(self.bench.now)
     if let resume = self.acceptsAgainAt, resume <= self.bench.now { self.resumeAccepting() }
     if let cut = self.cutAt, cut <= self.bench.now { self.cutAll() }
   }

@@ -3,12 +3,14 @@ internal import Net
 
 /// What became of one request or one tunnel: a line of the access log.
 public struct AccessRecord: Sendable {
-  /// Which of the two it is.
+  /// Which of them it is.
   public enum Kind: String, Sendable {
     /// It was answered with a status and ended with that.
     case request
     /// It was upgraded and carried octets.
     case tunnel
+    /// It was upgraded and belonged to a peer of a room.
+    case peer
   }
 
   /// Who ended it.
@@ -33,6 +35,10 @@ public struct AccessRecord: Sendable {
   public var subject: String?
   /// The server, where one was reached or tried.
   public var upstream: String?
+  /// The room, where it belonged to a peer.
+  public var room: String?
+  /// The peer's id there, where it got one.
+  public var peer: String?
   /// The request's method, where its head was read.
   public var method: String?
   /// The request's host without the port, in lower case.
@@ -98,7 +104,7 @@ public struct AccessRecord: Sendable {
   /// The keys in the order in which they are written.
   static let keys = [
     "request_id", "trace_id", "route", "client", "subject", "method", "host", "target", "status",
-    "upstream",
+    "upstream", "room", "peer",
     "octets_in", "octets_out", "messages_in", "messages_out", "duration_ms", "closed_by", "reason",
     "detail", "close_code", "error", "tls",
   ]
@@ -126,6 +132,7 @@ public struct AccessRecord: Sendable {
       "route": self.route, "subject": self.subject, "upstream": self.upstream,
       "method": self.method, "host": self.host, "target": self.target, "tls": self.tls,
       "error": self.error, "detail": self.frames?.detail, "trace_id": self.traceID,
+      "room": self.room, "peer": self.peer,
     ]
     for (key, text) in texts { if let text { metadata[key] = .string(text) } }
     if let frames = self.frames {

@@ -1,4 +1,4 @@
-internal import Net
+public import Net
 internal import Synchronization
 
 /// A number that one thread raises and others may read at any time: no addition has to be atomic.
@@ -45,6 +45,15 @@ public final class LatencyMeter: Sendable {
   /// One more took so long.
   public func record(_ duration: Duration) {
     self.histogram.withLock { $0.record(seconds: duration.milliseconds / 1000) }
+  }
+
+  /// Several that began at these instants have ended.
+  public func record(_ beginnings: [Deadline], at end: Deadline) {
+    self.histogram.withLock { histogram in
+      for beginning in beginnings {
+        histogram.record(seconds: end.duration(since: beginning).milliseconds / 1000)
+      }
+    }
   }
 
   /// What was measured.

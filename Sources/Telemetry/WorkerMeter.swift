@@ -56,6 +56,8 @@ public final class WorkerMeter: Sendable {
   public let handshakeLatency = LatencyMeter()
   /// From the end of the request's head to the decision that it may pass.
   public let admissionLatency = LatencyMeter()
+  /// From the receipt of a peer's message to its way out to another peer.
+  public let relayLatency = LatencyMeter()
   /// From the accept to the 101.
   public let upgradeLatency = LatencyMeter()
   /// From the first packet to a server until it is connected, by upstream.

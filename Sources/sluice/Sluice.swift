@@ -6,15 +6,17 @@ import Net
 struct Sluice: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "sluice",
-    abstract: "A WebSocket edge: terminates TLS, admits upgrades, carries tunnels to backends.",
+    abstract: "A WebSocket edge: tunnels to backends, and rooms for WebRTC signaling.",
     discussion: """
       Try it without a configuration:
         sluice echo --listen 127.0.0.1:9001
         sluice proxy --to ws://127.0.0.1:9001
+        sluice rooms
       """,
     version: Version.text,
     subcommands: [
-      Run.self, Check.self, Reload.self, Top.self, Proxy.self, TokenCommand.self, Echo.self,
+      Run.self, Check.self, Reload.self, Top.self, Proxy.self, RoomsCommand.self, TokenCommand.self,
+      Echo.self,
       VersionCommand.self,
     ])
 

@@ -23,7 +23,7 @@ struct Connecting: ~Copyable {
     fault: Refusal?, _ bench: inout Workbench
   ) -> Connection {
     var (tried, fault) = (tried, fault)
-    let group = upgrade.route.group
+    let group = upgrade.group
     let attemptCountMax = min(group.rules.retries + 1, Limits.attemptCountMax)
     while tried.count < attemptCountMax,
       let endpoint = group.pick(
@@ -81,7 +81,7 @@ struct Connecting: ~Copyable {
 
   private consuming func connected(_ bench: inout Workbench) -> Connection {
     bench.meter.connected(
-      self.upgrade.route.group.rules.name, in: bench.now.duration(since: self.server.beganAt))
+      self.upgrade.group.rules.name, in: bench.now.duration(since: self.server.beganAt))
     if let fault = self.server.stream.send(self.upgrade.octets, &bench.scratch) {
       return self.tryNext(after: fault.reason, .upstreamRefused, &bench)
     }
@@ -123,7 +123,7 @@ struct UpstreamAttempt: ~Copyable {
     self.tried = tried
     self.token = upgrade.exchange.arrival.token.registered(as: UInt8(tried.count + 1))
     self.beganAt = bench.now
-    let rules = upgrade.route.group.rules
+    let rules = upgrade.group.rules
     self.dial = try Dial(endpoint, rules.tls, as: self.token, bench.loop, &bench.scratch)
     bench.commons.occupancy.upstreamBegan()
     bench.arm(self.token, after: rules.connectTimeout)
@@ -173,7 +173,7 @@ extension Workbench {
 
   /// What a client's attempt says about the server.
   func noteAnswer(_ isGood: Bool, _ endpoint: Endpoint, _ upgrade: OutgoingUpgrade) {
-    let rules = upgrade.route.group.rules
+    let rules = upgrade.group.rules
     let metadata: Logger.Metadata = [
       "upstream": "\(endpoint.label)", "group": "\(rules.name)",
     ]

@@ -25,6 +25,7 @@ enum Connection: ~Copyable {
   case connecting(Owned<Connecting>)
   case upgrading(Owned<Upgrading>)
   case tunneling(Owned<Tunneling>)
+  case attending(Owned<Attending>)
   case responding(Owned<Responding>)
   case closing(Owned<Closing>)
   case closed
@@ -45,6 +46,9 @@ enum Connection: ~Copyable {
     case .tunneling(var phase):
       let goesOn = phase.value.handle(event, &bench)
       self = goesOn ? .tunneling(phase) : phase.take().close(&bench)
+    case .attending(var phase):
+      let goesOn = phase.value.handle(event, &bench)
+      self = goesOn ? .attending(phase) : phase.take().close(&bench)
     case .handshaking(let phase): self = phase.take().handle(event, &bench)
     case .readingHead(let phase): self = phase.take().handle(event, &bench)
     case .admitting(let phase): self = phase.take().handle(event, &bench)
@@ -68,6 +72,9 @@ enum Connection: ~Copyable {
     case .tunneling(var phase):
       let goesOn = phase.value.deadlinePassed(&bench)
       self = goesOn ? .tunneling(phase) : phase.take().close(&bench)
+    case .attending(var phase):
+      let goesOn = phase.value.deadlinePassed(&bench)
+      self = goesOn ? .attending(phase) : phase.take().close(&bench)
     case .responding(let phase): self = phase.take().deadlinePassed(&bench)
     case .closing(let phase): self = phase.take().deadlinePassed(&bench)
     case .closed: self = .closed
@@ -79,6 +86,9 @@ enum Connection: ~Copyable {
     bench.scratch.clear()
     switch consume self {
     case .admitting(let phase): self = phase.take().judged(judgement, &bench)
+    case .attending(var phase):
+      let goesOn = phase.value.judged(judgement, &bench)
+      self = goesOn ? .attending(phase) : phase.take().close(&bench)
     // The connection has given up waiting meanwhile.
     case let other: self = other
     }
@@ -100,6 +110,9 @@ enum Connection: ~Copyable {
     case .tunneling(var phase):
       phase.value.close(at: deadline, because: cause, &bench)
       self = .tunneling(phase)
+    case .attending(var phase):
+      phase.value.close(at: deadline, because: cause, &bench)
+      self = .attending(phase)
     case let other: self = other
     }
   }
@@ -111,6 +124,9 @@ enum Connection: ~Copyable {
     case .tunneling(var phase):
       cause = phase.value.adopt(&bench)
       self = .tunneling(phase)
+    case .attending(var phase):
+      cause = phase.value.adopt(&bench)
+      self = .attending(phase)
     case let other: self = other
     }
     return cause
@@ -128,6 +144,9 @@ enum Connection: ~Copyable {
     case .tunneling(var phase):
       phase.value.cut(&bench)
       self = phase.take().close(&bench)
+    case .attending(var phase):
+      phase.value.cut(&bench)
+      self = phase.take().close(&bench)
     case .responding(let phase): self = phase.take().cut(&bench)
     case .closing(let phase): self = phase.take().close(&bench)
     case .closed: self = .closed
@@ -136,10 +155,11 @@ enum Connection: ~Copyable {
 }
 
 extension Connection {
-  /// Whether it is a tunnel.
-  var isTunneling: Bool {
+  /// Whether it was upgraded: a tunnel, or a peer's.
+  var isUpgraded: Bool {
     switch self {
     case .tunneling: true
+    case .attending: true
     default: false
     }
   }
@@ -156,6 +176,7 @@ extension Connection {
   var stalledSince: Deadline? {
     switch self {
     case .tunneling(let phase): phase.value.stalledSince
+    case .attending(let phase): phase.value.stalledSince
     default: nil
     }
   }
@@ -167,6 +188,30 @@ extension Connection {
     case .tunneling(var phase):
       let goesOn = phase.value.shed(&bench)
       self = goesOn ? .tunneling(phase) : phase.take().close(&bench)
+    case .attending(var phase):
+      phase.value.shed(&bench)
+      self = phase.take().close(&bench)
+    case let other: self = other
+    }
+  }
+
+  /// A room has something for it.
+  mutating func deliver(_ delivery: Delivery, _ bench: inout Workbench) {
+    switch consume self {
+    case .attending(var phase):
+      phase.value.deliver(delivery, &bench)
+      self = .attending(phase)
+    case let other: self = other
+    }
+  }
+
+  /// What it has from its room goes out: the turn is over.
+  mutating func flush(_ bench: inout Workbench) {
+    bench.scratch.clear()
+    switch consume self {
+    case .attending(var phase):
+      let goesOn = phase.value.flush(&bench)
+      self = goesOn ? .attending(phase) : phase.take().close(&bench)
     case let other: self = other
     }
   }

@@ -98,8 +98,7 @@ final class Exchange {
   func admitted(_ admitted: Admitted, _ bench: borrowing Workbench) {
     self.subject = admitted.subject
     bench.meter.admissionLatency.record(Deadline.now().duration(since: self.beganAt))
-    guard let expiry = admitted.expiry else { return }
-    self.expiresAt = bench.now.advanced(by: WallClock.now().duration(until: expiry))
+    self.expiresAt = bench.deadline(ofExpiry: admitted.expiry)
   }
 
   func tried(_ endpoint: Endpoint) { self.upstream = endpoint.label }
@@ -135,6 +134,25 @@ final class Exchange {
     return Closing(downstream, self.arrival.token).begin(&bench)
   }
 
+  /// Answers with a page of the edge's own and ends the connection behind it.
+  func answer(
+    _ page: PageAnswer, _ downstream: consuming ByteStream, _ bench: inout Workbench
+  ) -> Connection {
+    var head = page.head
+    head.fields.append(name: "X-Request-Id", value: self.requestID)
+    let tls = downstream.tlsVersion
+    let fault = downstream.send(head.serialized() + page.body, &bench.scratch)
+    self.finish(
+      Ending(
+        kind: .request, status: head.status, closer: .edge, reason: "answered", tls: tls,
+        outboundByteCount: UInt64(page.body.count)), bench)
+    guard fault == nil else {
+      downstream.close(&bench.scratch)
+      return bench.closeConnection()
+    }
+    return Closing(downstream, self.arrival.token).begin(&bench)
+  }
+
   /// Ends the connection without an answer: the client is gone, or the process ends.
   func abandon(
     _ downstream: consuming ByteStream, _ closer: AccessRecord.Closer, _ reason: String,
@@ -157,6 +175,8 @@ final class Exchange {
     var inboundByteCount: UInt64 = 0
     var outboundByteCount: UInt64 = 0
     var frames: AccessRecord.Frames?
+    var room: String?
+    var peer: String?
   }
 
   /// Gives back what the request held and writes its record. Once, at the end of every path.
@@ -191,6 +211,8 @@ final class Exchange {
     record.inboundByteCount = ending.inboundByteCount
     record.outboundByteCount = ending.outboundByteCount
     record.frames = ending.frames
+    record.room = ending.room
+    record.peer = ending.peer
     return record
   }
 }

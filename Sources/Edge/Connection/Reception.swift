@@ -3,6 +3,7 @@ internal import Compression
 internal import Configuration
 internal import HTTP
 internal import Net
+internal import Signaling
 internal import Transport
 internal import Tunnel
 internal import Upstream
@@ -29,6 +30,7 @@ struct Reception {
         throw .overloaded(retryAfter: Limits.retryAfter)
       }
       guard let route = self.exchange.route else { throw .noRoute }
+      if let page = self.page(of: route) { return self.exchange.answer(page, downstream, &bench) }
       let request = try self.parse()
       guard pipelined.count <= Limits.pipelinedByteCountMax else {
         throw Refusal(
@@ -46,6 +48,14 @@ struct Reception {
     } catch {
       return self.exchange.refuse(error, downstream, &bench)
     }
+  }
+
+  /// What is served beside the rooms of a route, where that is asked for and no WebSocket is.
+  private func page(of route: Route) -> PageAnswer? {
+    guard let hall = route.hall, hall.rules.demo, !self.head.fields.contains("upgrade") else {
+      return nil
+    }
+    return Page(name: hall.rest(of: self.head.path)).map { $0.answer(to: self.head) }
   }
 
   private func parse() throws(Refusal) -> UpgradeRequest {
@@ -70,12 +80,24 @@ struct PendingAdmission {
     _ admitted: Admitted, _ downstream: consuming ByteStream, _ bench: inout Workbench
   ) -> Connection {
     self.exchange.admitted(admitted, bench)
+    switch self.route.service {
+    case .upstream(let group): return self.forward(admitted, to: group, downstream, &bench)
+    case .rooms(let hall):
+      return RoomEntrance(self, hall).enter(admitted, downstream, &bench)
+    }
+  }
+
+  private func forward(
+    _ admitted: Admitted, to group: Group, _ downstream: consuming ByteStream,
+    _ bench: inout Workbench
+  ) -> Connection {
     var head = self.forwarded(for: admitted, bench)
     self.exchange.addTrace(to: &head.fields, self.head, &bench)
     do throws(UpgradeRequest.Rejection) {
-      let affinity = Affinity(self.head, admitted, self.exchange, self.route.group.rules, bench)
+      let affinity = Affinity(self.head, admitted, self.exchange, group.rules, bench)
       let upgrade = OutgoingUpgrade(
-        exchange: self.exchange, route: self.route, request: try self.request(in: head),
+        exchange: self.exchange, route: self.route, group: group,
+        request: try self.request(in: head),
         octets: head.serialized(), pipelined: self.pipelined,
         markerSubprotocol: self.marker(in: head), agreement: self.agreement(),
         affinity: affinity)
@@ -135,7 +157,7 @@ struct PendingAdmission {
 
   /// `bearer`, where the client offered it as the marker of a token that is cut from the list: it is
   /// echoed if the server chooses no subprotocol, since browsers insist on a choice.
-  private func marker(in forwarded: RequestHead) -> String? {
+  func marker(in forwarded: RequestHead) -> String? {
     let marker = self.head.fields.tokens("Sec-WebSocket-Protocol")
       .first { $0.lowercased() == "bearer" }
     let isLeft = forwarded.fields.contains("Sec-WebSocket-Protocol", token: "bearer")
@@ -147,6 +169,7 @@ struct PendingAdmission {
 struct OutgoingUpgrade {
   let exchange: Exchange
   let route: Route
+  let group: Group
   /// What was asked of the server: its answer is checked against it.
   let request: UpgradeRequest
   /// The request's head on the wire.

@@ -95,7 +95,7 @@ struct Upgrading: ~Copyable {
     var answer = responseHead101(
       from: head, fallbackSubprotocol: self.upgrade.markerSubprotocol)
     answer.fields.set("X-Request-Id", self.upgrade.exchange.requestID)
-    if let rules = self.upgrade.route.group.rules.stickyCookie,
+    if let rules = self.upgrade.group.rules.stickyCookie,
       let cookie = self.upgrade.affinity.setCookie(
         for: self.server.endpoint, rules, bench.commons.signer)
     {

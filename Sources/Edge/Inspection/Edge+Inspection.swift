@@ -84,7 +84,7 @@ extension Worker {
   }
 
   mutating func closeOne(_ token: Token, _ cause: Cause) -> Bool {
-    guard let slot = self.connections.liveSlot(for: token), self.connections[slot].isTunneling
+    guard let slot = self.connections.liveSlot(for: token), self.connections[slot].isUpgraded
     else { return false }
     self.connections[slot].close(at: self.bench.now, because: cause, &self.bench)
     return true
@@ -105,7 +105,8 @@ extension Connection {
   /// Whether it is a tunnel that the filter lets pass.
   func passes(_ filter: TunnelFilter) -> Bool {
     switch self {
-    case .tunneling(let phase): phase.value.passes(filter)
+    case .tunneling(let phase): filter.passes(phase.value.exchange)
+    case .attending(let phase): filter.passes(phase.value.exchange)
     default: false
     }
   }
@@ -114,19 +115,22 @@ extension Connection {
   func listing(_ bench: borrowing Workbench) -> TunnelListing? {
     switch self {
     case .tunneling(let phase): phase.value.listing(bench)
+    case .attending(let phase): phase.value.listing(bench)
     default: nil
     }
   }
 }
 
-extension Tunneling {
-  fileprivate func passes(_ filter: TunnelFilter) -> Bool {
-    if let route = filter.route, self.exchange.route?.rules.name != route { return false }
-    if let subject = filter.subject, self.exchange.subject != subject { return false }
-    if let address = filter.address, self.exchange.clientText != address { return false }
+extension TunnelFilter {
+  fileprivate func passes(_ exchange: Exchange) -> Bool {
+    if let route = self.route, exchange.route?.rules.name != route { return false }
+    if let subject = self.subject, exchange.subject != subject { return false }
+    if let address = self.address, exchange.clientText != address { return false }
     return true
   }
+}
 
+extension Tunneling {
   fileprivate func listing(_ bench: borrowing Workbench) -> TunnelListing {
     TunnelListing(
       id: TunnelID(worker: bench.index, self.exchange.arrival.token),

@@ -1,5 +1,6 @@
 internal import Configuration
 internal import Net
+public import Signaling
 internal import Synchronization
 public import Telemetry
 public import Upstream
@@ -12,8 +13,12 @@ public struct EdgeReading: Sendable {
   public struct Route: Sendable {
     /// Its name.
     public let name: String
-    /// The upstream that it leads to; `nil` for one that is gone and whose tunnels live on.
+    /// The upstream that it leads to; `nil` for one that leads to rooms.
     public let upstream: String?
+    /// What happened in its rooms; `nil` for one that leads to an upstream.
+    public let rooms: Rooms?
+    /// Whether it is in the configuration; if not, its tunnels live on.
+    public let isPresent: Bool
     /// Tunnels that live.
     public let openCount: Int
     /// Tunnels that began.
@@ -26,6 +31,18 @@ public struct EdgeReading: Sendable {
     public let throttledSeconds: Double
     /// Tunnels that ended, by how.
     public let ends: [TrafficMeter.End: Int]
+  }
+
+  /// The rooms of a route.
+  public struct Rooms: Sendable {
+    /// Rooms that there are, empty ones included.
+    public internal(set) var roomCount = 0
+    /// Peers that have a place.
+    public internal(set) var peerCount = 0
+    /// What happened in them.
+    public internal(set) var counts = RoomCounts()
+    /// Messages that were held back because they came too fast.
+    public internal(set) var throttledCount: UInt64 = 0
   }
 
   /// What came from one side.
@@ -82,6 +99,8 @@ public struct EdgeReading: Sendable {
   public internal(set) var admissionLatency = Histogram()
   /// From the accept to the 101.
   public internal(set) var upgradeLatency = Histogram()
+  /// From the receipt of a peer's message to its way out to another peer.
+  public internal(set) var relayLatency = Histogram()
   /// Whether it is about to stop, or to give way to another process.
   public internal(set) var isDraining = false
 }
@@ -118,6 +137,7 @@ extension EdgeReading {
     self.handshakeLatency = self.handshakeLatency + meter.handshakeLatency.reading
     self.admissionLatency = self.admissionLatency + meter.admissionLatency.reading
     self.upgradeLatency = self.upgradeLatency + meter.upgradeLatency.reading
+    self.relayLatency = self.relayLatency + meter.relayLatency.reading
   }
 }
 
@@ -141,7 +161,8 @@ extension Group {
 extension Route {
   fileprivate func reading(isPresent: Bool) -> EdgeReading.Route {
     EdgeReading.Route(
-      name: self.rules.name, upstream: isPresent ? self.rules.upstream : nil,
+      name: self.rules.name, upstream: self.rules.upstream,
+      rooms: self.hall == nil ? nil : EdgeReading.Rooms(self.roomMeters), isPresent: isPresent,
       openCount: self.meters.reduce(0) { $0 + $1.openCount },
       begunCount: self.meters.reduce(0) { $0 &+ $1.begun.value },
       inbound: Self.flow(self.meters.map(\.fromDownstream)),
@@ -157,5 +178,28 @@ extension Route {
     }
     return EdgeReading.Flow(
       frames: frames, octetCount: meters.reduce(0) { $0 &+ $1.octetCount })
+  }
+}
+
+extension EdgeReading.Rooms {
+  fileprivate init(_ meters: [RoomMeter]) {
+    for meter in meters {
+      self.roomCount += Int(clamping: meter.roomCount.value)
+      self.peerCount += Int(clamping: meter.peerCount.value)
+      self.throttledCount &+= meter.throttled.value
+      self.counts.add(meter.reading)
+    }
+  }
+}
+
+extension RoomCounts {
+  fileprivate mutating func add(_ other: RoomCounts) {
+    let paths: [WritableKeyPath<RoomCounts, UInt64>] = [
+      \.joins, \.refusals, \.departures, \.resumesWon, \.resumesLapsed, \.resumesAfresh,
+      \.broadcasts, \.deliveries, \.undelivered, \.held, \.faults, \.credentialsMinted,
+      \.roomsOpened, \.roomsClosed,
+    ]
+    for path in paths { self[keyPath: path] &+= other[keyPath: path] }
+    for (kind, count) in other.signals.enumerated() { self.signals[kind] &+= count }
   }
 }
