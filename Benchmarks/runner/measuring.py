@@ -21,12 +21,15 @@ class Sample:
     rate: float = 0.0
     #: The proxy's own CPU time for each, in microseconds.
     cpu: float = 0.0
-    #: How much of its core the proxy used, and how much all others took of any.
+    #: How much of its core the proxy used, and the load, and how much all others took of any.
     busy: float = 0.0
+    load: float = 0.0
     others: float = 0.0
     stolen: float = 0.0
     #: Microseconds, corrected for coordinated omission: p50, p90, p99, p999, max.
     latency: dict = field(default_factory=dict)
+    #: What of it passed before the load came to send, where it tells that apart.
+    lag: dict = field(default_factory=dict)
     #: Octets of memory for each idle tunnel.
     memory: float = 0.0
     fault: str = ""
@@ -55,16 +58,23 @@ class Clocks:
 
 
 def measure(proxy, work, pace, round_number, backend):
-    """Runs the load once. The proxy's CPU is read when measuring begins and when it ends."""
+    """Runs the load once."""
     sample = Sample(work.key, proxy.name, round_number)
     command = load_command(proxy.setting, proxy.url(work.transport)) + [
         "--marks", "--connections", str(work.connections), "--time", str(pace.seconds),
         "--warmup", str(pace.warmup), *work.arguments]
+    take(sample, command, proxy, backend.pids)
+    return sample
+
+
+def take(sample, command, proxy, other_pids=()):
+    """Fills a sample by one run of a load. The proxy's CPU is read when measuring begins and when
+    it ends."""
     settle(proxy)
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
                           start_new_session=True) as load:
         try:
-            own = [load.pid, *backend.pids]
+            own = [load.pid, *other_pids]
             clocks = {}
             report = {}
             for line in load.stdout:
@@ -80,7 +90,6 @@ def measure(proxy, work, pace, round_number, backend):
     _fill(sample, report, clocks)
     if load.returncode != 0:
         sample.fault = report.get("first_fault") or error or f"status {load.returncode}"
-    return sample
 
 
 def _fill(sample, report, clocks):
@@ -96,10 +105,12 @@ def _fill(sample, report, clocks):
     else:
         sample.cpu = cpu / 1000 / (sample.rate * elapsed / 1e9)
     sample.busy = cpu / elapsed
+    sample.load = (last.own - first.own - cpu) / elapsed
     sample.others = max(0, last.busy - first.busy - (last.own - first.own)) / elapsed
     sample.stolen = (last.stolen - first.stolen) / elapsed
     # An open loop's latency needs no correction: it counts from the intended time of sending.
     sample.latency = report.get("corrected") or report.get("latency") or {}
+    sample.lag = report.get("lag") or {}
 
 
 def settle(proxy, limit=5.0):
@@ -120,24 +131,29 @@ def measure_memory(proxy, work):
         "--marks", "--work", "idle", "--connections", str(work.connections), "--time", "3",
         "--warmup", "0.5"]
     try:
-        settle(proxy)
-        before = machine.resident_octets(proxy.program.pids)
-        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True,
-                              start_new_session=True) as load:
-            try:
-                if load.stdout.readline().strip() == "begin":
-                    settle(proxy, limit=2)
-                    after = machine.resident_octets(proxy.program.pids)
-                    sample.memory = (after - before) / work.connections
-                report = json.loads(load.stdout.read().splitlines()[-1])
-            except BaseException:
-                load.kill()
-                raise
-        if load.returncode != 0:
-            sample.fault = report.get("first_fault", "not all tunnels stayed open")
+        take_memory(sample, command, proxy, work.connections)
     finally:
         proxy.stop()
     return sample
+
+
+def take_memory(sample, command, proxy, connections):
+    """Fills a sample by what the proxy grows by for each connection of a load that is idle."""
+    settle(proxy)
+    before = machine.resident_octets(proxy.program.pids)
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True,
+                          start_new_session=True) as load:
+        try:
+            if load.stdout.readline().strip() == "begin":
+                settle(proxy, limit=2)
+                after = machine.resident_octets(proxy.program.pids)
+                sample.memory = (after - before) / connections
+            report = json.loads(load.stdout.read().splitlines()[-1])
+        except BaseException:
+            load.kill()
+            raise
+    if load.returncode != 0:
+        sample.fault = report.get("first_fault", "not all connections stayed open")
 
 
 def measure_works(works, proxies, pace, backend, note):
@@ -172,7 +188,7 @@ def show(sample):
     """A line for whoever watches."""
     head = f"{sample.work:16} {sample.proxy:12}"
     if sample.memory:
-        line = f"{sample.memory / 1024:10.1f} KB a tunnel"
+        line = f"{sample.memory / 1024:10.1f} KB each"
     else:
         line = f"{sample.rate:10.0f}/s {sample.cpu:10.2f} µs CPU, busy {sample.busy:4.0%}"
         if sample.latency:

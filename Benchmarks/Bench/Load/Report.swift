@@ -58,12 +58,12 @@ extension Report {
     return lines.joined(separator: "\n")
   }
 
-  private static func text(_ histogram: Histogram) -> String {
+  static func text(_ histogram: Histogram) -> String {
     Self.percentiles.map { "\($0.name) \(Self.microseconds(histogram.percentile($0.percent)))" }
       .joined(separator: "  ")
   }
 
-  private static func microseconds(_ nanoseconds: UInt64) -> Double {
+  static func microseconds(_ nanoseconds: UInt64) -> Double {
     (Double(nanoseconds) / 100).rounded() / 10
   }
 }
@@ -95,18 +95,18 @@ extension Report {
     return Self.object(members)
   }
 
-  private static func json(_ histogram: Histogram) -> String {
+  static func json(_ histogram: Histogram) -> String {
     Self.object(
       Self.percentiles.map {
         ($0.name, "\(Self.microseconds(histogram.percentile($0.percent)))")
       })
   }
 
-  private static func object(_ members: [(name: String, value: String)]) -> String {
+  static func object(_ members: [(name: String, value: String)]) -> String {
     "{" + members.map { "\"\($0.name)\":\($0.value)" }.joined(separator: ",") + "}"
   }
 
-  private static func quoted(_ text: String) -> String {
+  static func quoted(_ text: String) -> String {
     let escaped = text.unicodeScalars.map { scalar in
       switch scalar {
       case "\"", "\\": "\\\(scalar)"
