@@ -9,10 +9,13 @@ public protocol WebFetching: Sendable {
   func fetch(_ request: WebRequest) async throws(WebFault) -> WebResponse
 }
 
-/// A GET request, and what bounds its answer.
+/// A request, and what bounds its answer.
 public struct WebRequest: Sendable {
   /// What is asked for.
   public var url: WebURL
+  /// What is posted; `nil` for a GET. It may arrive twice, so it says itself which it is. Of its answer
+  /// the status counts: content that is too long is left out.
+  public var body: [UInt8]?
   /// The fields; those that make the connection and name the host are the client's own.
   public var fields: Fields
   /// How long the answer may take to its last octet, redirects included.
@@ -24,10 +27,11 @@ public struct WebRequest: Sendable {
 
   /// A request. Without more, an answer counts as it comes, redirect or not.
   public init(
-    url: WebURL, fields: Fields = Fields(), timeout: Duration, bodyByteCountMax: Int,
-    redirectCountMax: Int = 0
+    url: WebURL, fields: Fields = Fields(), body: [UInt8]? = nil, timeout: Duration,
+    bodyByteCountMax: Int, redirectCountMax: Int = 0
   ) {
     self.url = url
+    self.body = body
     self.fields = fields
     self.timeout = timeout
     self.bodyByteCountMax = bodyByteCountMax

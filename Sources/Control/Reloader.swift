@@ -30,6 +30,7 @@ public final class Reloader: Sendable {
   private let environment: [String: String]
   private let surroundings: Surroundings
   private let edge: Edge
+  private let webhooks: Webhooks
   private let notice: ServiceNotice
   /// What the files held when they were last read, good or bad; and whose turn it is.
   private let stamps: Mutex<[FileStamp]>
@@ -40,15 +41,17 @@ public final class Reloader: Sendable {
   ///   - path: the configuration file that the edge was started with.
   ///   - environment: the values of `${NAME}`, which never change while the process lives.
   ///   - surroundings: what configurations use while they are in force.
+  ///   - webhooks: who is told of rooms by what the configuration says.
   ///   - notice: who is told that a reload begins and ends.
   public init(
     path: String, environment: [String: String], surroundings: Surroundings = Surroundings(),
-    edge: Edge, notice: ServiceNotice = ServiceNotice(socket: nil)
+    edge: Edge, webhooks: Webhooks, notice: ServiceNotice = ServiceNotice(socket: nil)
   ) {
     self.path = path
     self.environment = environment
     self.surroundings = surroundings
     self.edge = edge
+    self.webhooks = webhooks
     self.notice = notice
     self.stamps = Mutex(edge.configuration.files)
   }
@@ -70,11 +73,15 @@ public final class Reloader: Sendable {
   }
 
   private func outcome(_ stamps: inout [FileStamp]) -> Outcome {
-    // Also where it is refused: sets that it alone names are forgotten.
-    defer { self.surroundings.keySets.serve(self.edge) }
+    // Also where it is refused: what it alone names is forgotten.
+    defer {
+      self.surroundings.keySets.serve(self.edge)
+      self.webhooks.adopt(self.edge.configuration, self.edge.log)
+    }
     do {
       let configuration = try Configuration.load(
         path: self.path, environment: self.environment, surroundings: self.surroundings)
+      self.webhooks.prepare(configuration)
       let changes = try self.edge.adopt(configuration)
       stamps = configuration.files
       return .adopted(changes)

@@ -123,14 +123,18 @@ extension WebClient {
   ) async throws(WebFault) -> WebResponse {
     var asked = HTTPClientRequest(url: request.url.text)
     for field in request.fields { asked.headers.add(name: field.name, value: field.value) }
+    if let body = request.body {
+      asked.method = .POST
+      asked.body = .bytes(ByteBuffer(bytes: body))
+    }
     do {
       let timeout = TimeAmount.nanoseconds(Int64(clamping: request.timeout.clampedNanoseconds))
       let response = try await Self.execute(asked, timeout, client)
-      let body = try await response.body.collect(upTo: request.bodyByteCountMax)
       var fields = Fields()
       for (name, value) in response.headers { fields.append(name: name, value: value) }
       return WebResponse(
-        status: Int(response.status.code), fields: fields, body: Array(body.readableBytesView))
+        status: Int(response.status.code), fields: fields,
+        body: try await Self.content(of: response, request))
     } catch is NIOTooManyBytesError {
       throw .tooLong
     } catch let error as HTTPClientError where error == .deadlineExceeded {
@@ -140,8 +144,19 @@ extension WebClient {
     }
   }
 
+  private static func content(
+    of response: HTTPClientResponse, _ request: WebRequest
+  ) async throws -> [UInt8] {
+    do {
+      let body = try await response.body.collect(upTo: request.bodyByteCountMax)
+      return Array(body.readableBytesView)
+    } catch is NIOTooManyBytesError where request.body != nil {
+      return []
+    }
+  }
+
   /// RFC 9112 §9.3.1: the server may have closed a kept connection at the moment in which it was used
-  /// again, and a GET may be sent once more.
+  /// again, and a GET may be sent once more; what is posted may, too: see ``WebRequest/body``.
   private static func execute(
     _ request: HTTPClientRequest, _ timeout: TimeAmount, _ client: HTTPClient
   ) async throws -> HTTPClientResponse {

@@ -36,6 +36,9 @@ struct Run: ParsableCommand {
   }
 }
 
+/// How long the end of the process waits for webhooks that are still to be told something.
+private let lastDeliveriesTimeout = Duration.seconds(3)
+
 /// Runs an edge until a signal ends it.
 ///
 /// - Parameters:
@@ -52,12 +55,16 @@ func serve(
   let notice = ServiceNotice(socket: environment["NOTIFY_SOCKET"])
   do {
     let secret = Handover.secret(from: inheritance.predecessor)
-    let edge = try Edge(configuration, inherited: inheritance.listeners, secret: secret) { rules in
-      makeLogger(rules, output)
-    }
+    let webhooks = Webhooks(
+      configuration, web: surroundings.web, version: Version.text,
+      log: makeLogger(configuration.log, output))
+    let edge = try Edge(
+      configuration, inherited: inheritance.listeners, secret: secret,
+      observeRooms: { webhooks.note($0, $1) }, makeLogger: { makeLogger($0, output) })
     let reloader = file.map {
       Reloader(
-        path: $0, environment: environment, surroundings: surroundings, edge: edge, notice: notice)
+        path: $0, environment: environment, surroundings: surroundings, edge: edge,
+        webhooks: webhooks, notice: notice)
     }
     surroundings.keySets.serve(edge)
     if watchesFiles, let reloader { try FileWatch.start(reloader) { edge.log } }
@@ -68,7 +75,7 @@ func serve(
     }
     let admin = configuration.admin.map { rules in
       AdminServer(
-        rules, edge: edge, reloader: reloader, version: Version.text,
+        rules, edge: edge, reloader: reloader, webhooks: webhooks, version: Version.text,
         isPatient: inheritance.predecessor != nil
       ) {
         notice.stopping()
@@ -80,6 +87,7 @@ func serve(
     for line in banner(edge.addresses) { StandardStream.output.write(Array("\(line)\n".utf8)) }
     tellOthers(inheritance.predecessor, notice, edge)
     edge.waitUntilDone()
+    webhooks.finish(within: lastDeliveriesTimeout)
     edge.log.notice("stopped")
     output.close()
   } catch {

@@ -407,7 +407,9 @@ def test_the_description_is_true(enter, backend):
         ("delete", "/connections"): lambda: admin.delete("/connections", route="none"),
         ("delete", "/connections/{id}"): lambda: admin.delete(f"/connections/{listed['id']}"),
     }
-    calls = [(method, path) for path, each in document["paths"].items() for method in each]
+    # Those about one room are made in test_room_admin.py, where there is one.
+    paths = {path: each for path, each in document["paths"].items() if "{room}" not in path}
+    calls = [(method, path) for path, each in paths.items() for method in each]
     # The last one ends the edge.
     calls.sort(key=lambda call: (call[1] == "/drain", call[0] == "delete"))
     for method, path in calls:

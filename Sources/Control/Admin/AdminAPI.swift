@@ -13,14 +13,13 @@ struct AdminAPI: Sendable {
   let edge: Edge
   /// `nil` where there is no file to read again.
   let reloader: Reloader?
+  let webhooks: Webhooks
   let version: String
   /// When the process began, since 1970.
   let startSecond: Double
   /// Begins the end of the process.
   let drain: @Sendable () -> Void
 
-  /// The most tunnels that a list has.
-  static let listCountMax = 10_000
   /// The longest body of a request, in octets.
   static let bodyByteCountMax = 64 * 1024
 
@@ -31,6 +30,7 @@ struct AdminAPI: Sendable {
     self.addProbes(to: router)
     self.addInspection(to: router)
     self.addActions(to: router)
+    self.addRooms(to: router)
     return router
   }
 
@@ -66,9 +66,9 @@ extension AdminAPI {
       Response(text: OpenAPI.document, type: "application/json")
     }
     router.get("/metrics") { _, _ in
-      Response(
-        text: MetricsPage(self.edge.read(), self.process, self.reloader?.history).text,
-        type: MetricsPage.contentType)
+      let page = MetricsPage(
+        self.edge.read(), self.process, self.reloader?.history, self.webhooks.read())
+      return Response(text: page.text, type: MetricsPage.contentType)
     }
     router.get("/config") { _, _ in
       let text = self.edge.configuration.text
@@ -81,7 +81,8 @@ extension AdminAPI {
     router.get("/readyz") { _, _ in
       let reading = self.edge.read()
       let idle = reading.upstreams.filter { upstream in
-        !upstream.isServing && reading.routes.contains { $0.upstream == upstream.rules.name }
+        !upstream.isServing
+          && reading.routes.contains { $0.isPresent && $0.upstream == upstream.rules.name }
       }
       guard !reading.isDraining, idle.isEmpty else {
         let reason =
@@ -106,7 +107,7 @@ extension AdminAPI {
       let query = try TunnelQuery(request, known: ["sort", "limit"])
       let order = try query.order()
       let tunnels = await self.edge.tunnels(
-        query.filter, by: order, limit: try query.limit(upTo: Self.listCountMax))
+        query.filter, by: order, limit: try query.limit())
       return Response(
         json: TunnelList(total: tunnels.count, connections: tunnels.first.map(ListedTunnel.init)))
     }

@@ -21,15 +21,16 @@ public final class AdminServer: Sendable {
   ///
   /// - Parameters:
   ///   - reloader: `nil` where there is no configuration file.
+  ///   - webhooks: what they were told stands in the metrics.
   ///   - version: what runs.
   ///   - isPatient: whether somebody else may have the address for a few seconds more.
   ///   - drain: begins the end of the process.
   public init(
-    _ rules: AdminRules, edge: Edge, reloader: Reloader?, version: String, isPatient: Bool,
-    drain: @escaping @Sendable () -> Void
+    _ rules: AdminRules, edge: Edge, reloader: Reloader?, webhooks: Webhooks, version: String,
+    isPatient: Bool, drain: @escaping @Sendable () -> Void
   ) {
     let api = AdminAPI(
-      edge: edge, reloader: reloader, version: version,
+      edge: edge, reloader: reloader, webhooks: webhooks, version: version,
       startSecond: WallClock.now().secondsSince1970, drain: drain)
     let end = Deadline.now().advanced(by: isPatient ? Self.bindTimeout : .zero)
     self.task = Task { await Self.run(api, rules, until: end) }

@@ -6,11 +6,16 @@ internal import WebSocket
 
 /// All metrics. docs/metrics.md explains each of them; label sets are bounded by the configuration.
 extension MetricsPage {
-  init(_ reading: EdgeReading, _ process: ProcessReading, _ reloads: Reloader.History?) {
+  init(
+    _ reading: EdgeReading, _ process: ProcessReading, _ reloads: Reloader.History?,
+    _ webhooks: [Webhooks.Reading]
+  ) {
     self.init()
     self.addConnections(reading)
     self.addTunnels(reading)
     self.addTraffic(reading)
+    self.addRooms(reading)
+    self.addWebhooks(webhooks)
     self.addUpstreams(reading)
     self.addWorkers(reading)
     self.addProcess(process, reading)

@@ -1,6 +1,7 @@
 internal import Configuration
 internal import Edge
 internal import Net
+internal import Signaling
 internal import Telemetry
 internal import Upstream
 internal import WebSocket
@@ -65,6 +66,7 @@ struct Stats: Codable, Sendable {
     var admission: [Int]
     var upstreamConnect: [Int]
     var upgrade: [Int]
+    var relay: [Int]
   }
 
   struct Descriptors: Codable, Sendable {
@@ -77,15 +79,39 @@ struct Stats: Codable, Sendable {
     var scheme: String
   }
 
+  /// A route, its tunnels and its peers' connections.
   struct Route: Codable, Sendable {
+    enum Destination: String, Codable {
+      case upstream, rooms
+    }
+
     var name: String
+    var leadsTo: Destination
+    /// Where it leads to one.
     var upstream: String?
+    /// Where it leads to rooms.
+    var rooms: Rooms?
+    /// Whether the configuration has it no more.
+    var gone: Bool
     var open: Int
     var total: UInt64
     var messagesIn: UInt64
     var messagesOut: UInt64
     var octetsIn: UInt64
     var octetsOut: UInt64
+  }
+
+  /// The rooms of a route.
+  struct Rooms: Codable, Sendable {
+    var open: Int
+    var opened: UInt64
+    var peers: Int
+    var joins: UInt64
+    var refused: UInt64
+    /// Messages from one peer to another, or to all others, as they came in.
+    var relayed: UInt64
+    /// The same as they went out.
+    var delivered: UInt64
   }
 
   struct Upstream: Codable, Sendable {
@@ -181,16 +207,28 @@ extension Stats.Latency {
     self.init(
       bounds: Histogram.bounds, handshake: reading.handshakeLatency.counts,
       admission: reading.admissionLatency.counts, upstreamConnect: connects.counts,
-      upgrade: reading.upgradeLatency.counts)
+      upgrade: reading.upgradeLatency.counts, relay: reading.relayLatency.counts)
   }
 }
 
 extension Stats.Route {
   init(_ route: EdgeReading.Route) {
     self.init(
-      name: route.name, upstream: route.upstream, open: route.openCount, total: route.begunCount,
-      messagesIn: route.inbound.frames.messages, messagesOut: route.outbound.frames.messages,
-      octetsIn: route.inbound.octetCount, octetsOut: route.outbound.octetCount)
+      name: route.name, leadsTo: route.rooms == nil ? .upstream : .rooms, upstream: route.upstream,
+      rooms: route.rooms.map(Stats.Rooms.init), gone: !route.isPresent, open: route.openCount,
+      total: route.begunCount, messagesIn: route.inbound.frames.messages,
+      messagesOut: route.outbound.frames.messages, octetsIn: route.inbound.octetCount,
+      octetsOut: route.outbound.octetCount)
+  }
+}
+
+extension Stats.Rooms {
+  fileprivate init(_ rooms: EdgeReading.Rooms) {
+    let counts = rooms.counts
+    self.init(
+      open: rooms.roomCount, opened: counts.roomsOpened, peers: rooms.peerCount,
+      joins: counts.joins, refused: counts.refusals,
+      relayed: counts.signals.reduce(counts.broadcasts, &+), delivered: counts.deliveries)
   }
 }
 

@@ -18,8 +18,8 @@ public struct StatsTable: Sendable {
   public func text(since earlier: StatsTable?, clearsLines: Bool) -> String {
     let before = earlier?.stats.pid == self.stats.pid ? earlier?.stats : nil
     let lines =
-      self.head(before) + [""] + self.routes(before) + [""] + self.servers()
-      + self.refusals()
+      self.head(before) + [""] + self.routes(before) + self.rooms(before) + [""]
+      + self.servers() + self.refusals()
     return lines.joined(separator: (clearsLines ? "\u{1B}[K" : "") + "\n")
   }
 
@@ -64,6 +64,24 @@ public struct StatsTable: Sendable {
     }
     return Self.table(
       ["ROUTE", "OPEN", "TOTAL", "MSG IN", "MSG OUT", "OCTETS IN", "OCTETS OUT"], rows)
+  }
+
+  private func rooms(_ before: Stats?) -> [String] {
+    let rows = self.stats.routes.compactMap { route -> [String]? in
+      guard let rooms = route.rooms else { return nil }
+      let then = before?.routes.first { $0.name == route.name }?.rooms
+      return [
+        route.name, "\(rooms.open)", "\(rooms.peers)",
+        self.rate(rooms.joins, then?.joins, before),
+        self.rate(rooms.refused, then?.refused, before),
+        self.rate(rooms.relayed, then?.relayed, before),
+        self.rate(rooms.delivered, then?.delivered, before),
+      ]
+    }
+    guard !rows.isEmpty else { return [] }
+    return [""]
+      + Self.table(
+        ["ROOMS OF", "ROOMS", "PEERS", "JOINS", "REFUSED", "RELAYED", "DELIVERED"], rows)
   }
 
   private func servers() -> [String] {

@@ -17,6 +17,7 @@ class Request:
 
     def __init__(self, handler):
         self.command, self.path, self.headers = handler.command, handler.path, handler.headers
+        self.body = handler.rfile.read(int(handler.headers.get("Content-Length", 0)))
 
     def values(self, name):
         return self.headers.get_all(name, [])
@@ -44,6 +45,8 @@ class Handler(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(answer.body)
 
+    do_POST = do_GET
+
     def log_message(self, *_):
         pass
 
@@ -61,15 +64,16 @@ class Server(ThreadingHTTPServer):
 class WebServer:
     """A server whose `answers` is an Answer, or a function of the Request that gives one.
 
-    `tls` is an ssl.SSLContext.
+    `tls` is an ssl.SSLContext; `port` is where it listens, anywhere by default.
     """
 
-    def __init__(self, answers=None, *, tls=None):
+    def __init__(self, answers=None, *, tls=None, port=0):
         self.answers = answers or Answer(404)
         self.tls = tls
+        self.port = port
 
     def __enter__(self):
-        self.server = Server(("127.0.0.1", 0), Handler)
+        self.server = Server(("127.0.0.1", self.port), Handler)
         self.server.lock = threading.Lock()
         self.server.requests = []
         self.server.answers = self.answer
