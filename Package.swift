@@ -130,6 +130,7 @@ let package = Package(
     .testTarget(
       name: "BenchTests", dependencies: ["bench", "Net", "HTTP", "WebSocket"],
       swiftSettings: settings),
+    tests("Control", ["Net", "HTTP", "Admission", "Signaling", "Configuration"]),
     tests("Token", ["Net", "HTTP", "Admission", jwtKit, crypto]),
     tests(
       "Configuration",

@@ -33,6 +33,8 @@ public struct MessageReader: Sendable {
   /// The present message so far, and what it is.
   private var message: [UInt8] = []
   private var opcode = Opcode.text
+  /// The limit that held when it began.
+  private var presentByteCountMax: UInt64 = 0
   private var control: [UInt8] = []
   /// Octets of the present message, as its headers announce them.
   private var messageByteCount: UInt64 = 0
@@ -116,10 +118,11 @@ public struct MessageReader: Sendable {
     if header.opcode != .continuation {
       self.opcode = header.opcode
       self.messageByteCount = 0
+      self.presentByteCountMax = self.messageByteCountMax
     }
     // Each is below 2⁶³, and whoever exceeds the limit gets no further.
     self.messageByteCount += header.payloadByteCount
-    if self.messageByteCount > self.messageByteCountMax {
+    if self.messageByteCount > self.presentByteCountMax {
       self.message = []
     } else {
       self.message.reserveCapacity(Int(self.messageByteCount))
@@ -137,7 +140,7 @@ public struct MessageReader: Sendable {
     index += count
     if header.opcode.isControl {
       Self.append(piece, header.maskKey, at: passed, to: &self.control)
-    } else if self.messageByteCount <= self.messageByteCountMax {
+    } else if self.messageByteCount <= self.presentByteCountMax {
       Self.append(piece, header.maskKey, at: passed, to: &self.message)
     }
     guard UInt64(count) == left else {
@@ -159,7 +162,7 @@ public struct MessageReader: Sendable {
       }
     }
     guard header.isFinal else { return nil }
-    guard self.messageByteCount <= self.messageByteCountMax else { return .tooLarge }
+    guard self.messageByteCount <= self.presentByteCountMax else { return .tooLarge }
     let message = self.message
     self.message = []
     return self.opcode == .text ? .text(message) : .binary(message)

@@ -94,8 +94,7 @@ struct JoinTests {
   @Test("chance that gives an id which is there already is asked again")
   func idCollision() throws {
     var rooms = Rooms(
-      route: "r", RoomRules(), Stage.limits, secret: Stage.secret, isObserved: false,
-      now: .at(.zero))
+      route: "r", RoomRules(), Stage.limits, secret: Stage.secret, now: .at(.zero))
     let name = try #require(RoomName("hall"))
     let moment = Moment(now: .at(.zero), unixSeconds: 0)
     for number in 1...20 {

@@ -175,17 +175,6 @@ struct OperatorTests {
     #expect(stage.notices[5] == RoomNotice(room: hall, kind: .roomClosed))
     #expect(stage.notices.count == 6)
   }
-
-  @Test("where nobody keeps books nothing is noted")
-  func unobserved() {
-    let stage = Stage(isObserved: false)
-    stage.enter(1)
-    stage.leave(1)
-    #expect(stage.notices == [])
-    stage.adopt(RoomRules(), isObserved: true)
-    stage.enter(1)
-    #expect(stage.notices.count == 1)
-  }
 }
 
 @Suite("wake-ups")

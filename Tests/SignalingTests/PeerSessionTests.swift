@@ -56,11 +56,15 @@ struct PeerSessionTests {
     #expect(heard == .pass)
     let found5 = session.deadlinePassed(now: Self.at(39_000))
     #expect(found5 == .nothing)
-    let confirmed = session.confirmed()
-    #expect(confirmed == 7)
-    let again = session.confirmed()
-    #expect(again == nil)
+    let early = session.confirmed(now: Self.at(30_000))
+    #expect(early == nil, "the script may not have seen it yet")
+    let unasked = session.confirmed(now: Self.at(30_001))
+    #expect(unasked == nil)
     #expect(session.nextDeadline == Self.at(55_000))
+    _ = session.deadlinePassed(now: Self.at(55_000))
+    _ = session.takePing(now: Self.at(55_000))
+    let confirmed = session.confirmed(now: Self.at(55_001))
+    #expect(confirmed == 7)
   }
 
   @Test("a busy connection is asked behind so many messages, or octets")
@@ -77,13 +81,13 @@ struct PeerSessionTests {
     session.sent(Self.message(65, PeerSession.unconfirmedByteCountMax))
     let twice = session.takePing(now: Self.at(2))
     #expect(!twice, "one question at a time")
-    let confirmed = session.confirmed()
-    #expect(confirmed == 64)
+    _ = session.confirmed(now: Self.at(3))
     let next = session.takePing(now: Self.at(3))
     #expect(next)
     // What has no number is not kept, and need not be confirmed.
     session.sent(Outgoing(head: [UInt8](repeating: 1, count: 100_000)))
-    _ = session.confirmed()
+    let soon = session.confirmed(now: Self.at(4))
+    #expect(soon == nil, "its answer came a moment ago")
     let last = session.takePing(now: Self.at(4))
     #expect(!last)
   }
@@ -175,6 +179,18 @@ struct PeerSessionTests {
     #expect(found22 == .nothing)
     let found23 = session.deadlinePassed(now: Self.at(100_000))
     #expect(found23 == .close(.lifetime))
+  }
+
+  @Test("who is throttled and gone is not waited for")
+  func gone() {
+    var session = Self.session(
+      Self.terms(messages: .init(perSecond: 0.001, burst: 1, closes: false)))
+    _ = session.received(now: Self.at(0))
+    session.ended(now: Self.at(1000))
+    session.ended(now: Self.at(2000))
+    #expect(session.nextDeadline == Self.at(6000))
+    let end = session.deadlinePassed(now: Self.at(6000))
+    #expect(end == .cut)
   }
 
   @Test("a close frame is answered, or time is up")

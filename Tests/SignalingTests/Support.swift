@@ -160,10 +160,9 @@ final class Stage {
 
   init(
     _ rules: RoomRules = RoomRules(), limits: PeerLimits = Stage.limits,
-    secret: [UInt8] = Stage.secret, route: String = "rooms", isObserved: Bool = true
+    secret: [UInt8] = Stage.secret, route: String = "rooms"
   ) {
-    self.rooms = Rooms(
-      route: route, rules, limits, secret: secret, isObserved: isObserved, now: .at(.zero))
+    self.rooms = Rooms(route: route, rules, limits, secret: secret, now: .at(.zero))
   }
 
   var moment: Moment {
@@ -317,10 +316,8 @@ final class Stage {
 
   // MARK: Operators
 
-  func adopt(
-    _ rules: RoomRules, limits: PeerLimits = Stage.limits, isObserved: Bool = true
-  ) {
-    self.rooms.adopt(rules, limits, isObserved: isObserved)
+  func adopt(_ rules: RoomRules, limits: PeerLimits = Stage.limits) {
+    self.rooms.adopt(rules, limits)
   }
 
   func kick(_ peer: String, _ room: String = "hall", reason: String = "", ban: Duration? = nil)

@@ -168,6 +168,8 @@ struct AccessLogTests {
     record.route = "chat"
     record.subject = "user"
     record.upstream = "ws://chat:9000"
+    record.room = "standup"
+    record.peer = "ada"
     record.method = "GET"
     record.host = "example.com"
     record.target = "/a"

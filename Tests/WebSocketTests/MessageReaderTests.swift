@@ -102,6 +102,28 @@ struct MessageReaderTests {
     #expect(held == 0)
   }
 
+  @Test("another limit holds from the next message on", arguments: [10, 5000] as [UInt64])
+  func otherLimit(limit: UInt64) {
+    var reader = MessageReader(
+      from: .client, messageByteCountMax: 1000, skippedByteCountMax: 10_000)
+    let large = Self.frame(.text, [UInt8](repeating: 1, count: 2000), isFinal: false)
+    let small = Self.frame(.text, [UInt8](repeating: 1, count: 500), isFinal: false)
+    let rest = Self.frame(.continuation, [2])
+    for (first, event) in [
+      (large, MessageReader.Event.tooLarge),
+      (small, .text([UInt8](repeating: 1, count: 500) + [2])),
+    ] {
+      reader.setLimit(1000)
+      var index = 0
+      let none = reader.next(first.span, from: &index)
+      #expect(none == nil)
+      reader.setLimit(limit)
+      index = 0
+      let found = reader.next(rest.span, from: &index)
+      #expect(found == event)
+    }
+  }
+
   @Test(
     "a frame that must not be sent ends the reading",
     arguments: [

@@ -147,9 +147,9 @@ extension Attending {
   }
 
   private mutating func confirmed(_ payload: [UInt8], _ bench: inout Workbench) {
-    guard payload == self.pingPayload, let sequence = self.session.confirmed(), sequence > 0 else {
-      return
-    }
+    guard payload == self.pingPayload, let sequence = self.session.confirmed(now: bench.now),
+      sequence > 0
+    else { return }
     self.tell(.confirmed(sequence), &bench)
   }
 }

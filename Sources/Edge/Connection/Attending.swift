@@ -110,7 +110,19 @@ struct Attending: ~Copyable {
       guard self.stream.flush(&bench.scratch) == nil else { return self.lose() }
       self.noteQueue(&bench)
     }
-    return self.goOnReading(&bench) && self.settle(&bench)
+    guard self.goOnReading(&bench) else { return false }
+    if !self.session.isRead { self.noteUnreadEnd(event.readiness, bench) }
+    return self.settle(&bench)
+  }
+
+  /// A client that is not read for a while may be gone meanwhile.
+  private mutating func noteUnreadEnd(_ readiness: Readiness, _ bench: borrowing Workbench) {
+    if readiness.contains(.failed) {
+      _ = self.lose()
+      self.session.ended(now: Deadline(nanoseconds: 0))
+    } else if readiness.contains(.peerEnded) {
+      self.session.ended(now: bench.now)
+    }
   }
 
   /// The timer has fired. Whether it goes on.

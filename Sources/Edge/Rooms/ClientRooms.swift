@@ -1,8 +1,7 @@
 internal import Signaling
 internal import Synchronization
 
-/// In which rooms each client is, where a route limits their number. One table for the whole process,
-/// touched when a peer comes or goes.
+/// In which rooms each client is. One table for the whole process, touched when a peer comes or goes.
 final class ClientRooms: Sendable {
   private struct Key: Hashable {
     let route: String
@@ -12,13 +11,14 @@ final class ClientRooms: Sendable {
   private let rooms = Mutex<[Key: [RoomName: Int]]>([:])
 
   /// Counts a client that comes into this room; whether it may be there beside the rooms in which it
-  /// is. Without a limit nothing is counted.
+  /// is. Without a limit it may, and is counted all the same: a reload may set one.
   func enter(_ client: String, _ address: RoomAddress, countMax: Int?) -> Bool {
-    guard let countMax else { return true }
-    return self.rooms.withLock { rooms in
+    self.rooms.withLock { rooms in
       let key = Key(route: address.route, client: client)
       let present = rooms[key] ?? [:]
-      guard present[address.room] != nil || present.count < countMax else { return false }
+      guard present[address.room] != nil || present.count < countMax ?? .max else {
+        return false
+      }
       rooms[key, default: [:]][address.room, default: 0] += 1
       return true
     }

@@ -15,8 +15,6 @@ final class Hall: Sendable {
   let terms: SessionTerms
   /// What peers are told of that.
   let limits: PeerLimits
-  /// Whether somebody keeps books of who comes and goes.
-  let isObserved: Bool
   /// The beginning of the path, up to the room's name.
   private let prefix: String
 
@@ -25,7 +23,6 @@ final class Hall: Sendable {
     let byteCountMax = tunnel.messageByteCountMax ?? UInt64(RoomRules.messageByteCountMax)
     self.rules = rules
     self.prefix = route.match.path.description
-    self.isObserved = route.webhook != nil || rules.limits.roomsPerClientMax != nil
     self.terms = SessionTerms(
       messageByteCountMax: byteCountMax, messages: tunnel.messages.map(SessionTerms.Rate.init),
       octets: tunnel.bytes.map(SessionTerms.Rate.init),

@@ -76,8 +76,11 @@ struct RoomEntrance {
   }
 
   private func parameter(_ name: String) -> String? {
-    guard let octets = queryParameter(name, in: self.admission.head.query), !octets.isEmpty
-    else { return nil }
+    // As forms and URLSearchParams write a space.
+    let query = self.admission.head.query?.split(
+      separator: "+", omittingEmptySubsequences: false
+    ).joined(separator: "%20")
+    guard let octets = queryParameter(name, in: query), !octets.isEmpty else { return nil }
     return String(validating: octets, as: UTF8.self)
   }
 }

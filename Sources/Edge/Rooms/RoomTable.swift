@@ -76,7 +76,7 @@ struct RoomTable: ~Copyable {
   mutating func adopt(_ snapshot: Snapshot, worker: Int) {
     for (name, slot) in self.slots {
       guard let route = snapshot.route(named: name), let hall = route.hall else { continue }
-      self.entries[slot].rooms.adopt(hall.rules, hall.limits, isObserved: hall.isObserved)
+      self.entries[slot].rooms.adopt(hall.rules, hall.limits)
       self.entries[slot].meter = route.roomMeters[worker]
       self.touch(slot)
     }
@@ -118,8 +118,7 @@ struct RoomTable: ~Copyable {
   ) -> Int? {
     guard let token = self.entries.nextToken() else { return nil }
     let rooms = Rooms(
-      route: route.rules.name, hall.rules, hall.limits, secret: self.secret,
-      isObserved: hall.isObserved, now: now)
+      route: route.rules.name, hall.rules, hall.limits, secret: self.secret, now: now)
     self.entries.insert(
       Entry(
         rooms: rooms, route: route.rules.name, meter: route.roomMeters[worker],

@@ -221,6 +221,9 @@ extension RoomTurn {
 }
 
 extension Duration {
-  /// As messages say it.
-  var wholeMilliseconds: UInt64 { self.clampedNanoseconds / 1_000_000 }
+  /// As messages say it, rounded up.
+  var wholeMilliseconds: UInt64 {
+    let (whole, rest) = self.clampedNanoseconds.quotientAndRemainder(dividingBy: 1_000_000)
+    return whole + (rest == 0 ? 0 : 1)
+  }
 }

@@ -237,12 +237,8 @@ public struct PeerLimits: Sendable, Equatable {
 struct RoomTurn {
   var actions: [RoomAction] = []
   var counts = RoomCounts()
-  /// Whether anybody wants to be told what happens.
-  var isObserved = false
 
-  mutating func notice(_ notice: RoomNotice) {
-    if self.isObserved { self.actions.append(.notice(notice)) }
-  }
+  mutating func notice(_ notice: RoomNotice) { self.actions.append(.notice(notice)) }
 }
 
 /// What happened in the rooms of a route. Numbers only grow.

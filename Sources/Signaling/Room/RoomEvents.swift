@@ -161,6 +161,12 @@ public struct RoomNotice: Sendable, Equatable {
   public var room: RoomName
   /// What happened.
   public var kind: Kind
+
+  /// Something that happened.
+  public init(room: RoomName, kind: Kind) {
+    self.room = room
+    self.kind = kind
+  }
 }
 
 /// A peer, for whoever keeps books.

@@ -24,16 +24,13 @@ public struct Rooms: ~Copyable {
   /// - Parameters:
   ///   - route: the route's name.
   ///   - secret: what resume names are signed with: see ``ResumeSigner``.
-  ///   - isObserved: whether ``RoomAction/notice(_:)`` is wanted.
   public init(
-    route: String, _ rules: RoomRules, _ limits: PeerLimits, secret: [UInt8], isObserved: Bool,
-    now: Deadline
+    route: String, _ rules: RoomRules, _ limits: PeerLimits, secret: [UInt8], now: Deadline
   ) {
     self.route = route
     self.secret = secret
     self.terms = RoomTerms(rules, ResumeSigner(secret: secret, route: route), limits)
     self.wheel = TimerWheel(now: now)
-    self.turn.isObserved = isObserved
   }
 
   /// Rooms that there are, empty ones included.
@@ -60,8 +57,7 @@ public struct Rooms: ~Copyable {
   public var nextWake: Deadline? { self.wheel.nextWake() }
 
   /// Other rules hold from now on. Nobody is sent away for them.
-  public mutating func adopt(_ rules: RoomRules, _ limits: PeerLimits, isObserved: Bool) {
-    self.turn.isObserved = isObserved
+  public mutating func adopt(_ rules: RoomRules, _ limits: PeerLimits) {
     self.terms = RoomTerms(rules, self.terms.signer, limits)
     for slot in 0..<self.rooms.slotCount where self.rooms.isLive(slot) {
       self.rooms[slot].adopt(self.terms)

@@ -23,6 +23,9 @@ public struct PeerSession: Sendable {
   static let unconfirmedByteCountMax = 32 * 1024
 
   private var terms: SessionTerms
+  /// How long a script may take to see what its browser has received.
+  static let scriptTime = Duration.seconds(5)
+
   private let begunAt: Deadline
   /// How far it is.
   public private(set) var phase: Phase
@@ -36,6 +39,8 @@ public struct PeerSession: Sendable {
   private var heardAt: Deadline
   /// When the ping was sent that has not been answered, and the number that its answer confirms.
   private var asked: (at: Deadline, sequence: UInt64)?
+  /// The last answer that confirms something, and when it came.
+  private var answeredPing: (at: Deadline, sequence: UInt64)?
   private var owesPing = false
   private var sentSequence: UInt64 = 0
   private var unconfirmedMessageCount = 0
@@ -44,6 +49,8 @@ public struct PeerSession: Sendable {
   private var stalledSince: Deadline?
   private var queuedByteCount = 0
   private var closesBy = Deadline.never
+  /// Until when what the client has sent before it ended the connection is read.
+  private var endsBy = Deadline.never
   private var drain = (at: Deadline.never, reason: "")
   /// What ended it.
   public private(set) var ending: SessionEnding?
@@ -83,6 +90,12 @@ public struct PeerSession: Sendable {
   /// - Parameter reason: the word of the access log.
   public mutating func drains(at deadline: Deadline, because reason: String = "") {
     self.drain = (deadline, reason)
+  }
+
+  /// The client has ended the connection, and what it has sent waits because it was too fast: it is read
+  /// for as long as a close frame's answer is awaited.
+  public mutating func ended(now: Deadline) {
+    self.endsBy = min(self.endsBy, now.advanced(by: self.terms.closeTimeout))
   }
 
   /// The client has sent its close frame, too.
@@ -142,11 +155,18 @@ extension PeerSession {
     return isNews ? .throttled(until.duration(since: now)) : .pass
   }
 
-  /// The answer to one of our pings has come: everything up to this number has arrived.
-  public mutating func confirmed() -> UInt64? {
+  /// The answer to one of our pings has come. A browser answers before its script sees what came before
+  /// the ping: the number is confirmed by the first answer that comes a while later.
+  public mutating func confirmed(now: Deadline) -> UInt64? {
     guard let asked = self.asked else { return nil }
     self.asked = nil
-    return asked.sequence
+    guard let answered = self.answeredPing else {
+      self.answeredPing = (now, asked.sequence)
+      return nil
+    }
+    guard answered.at.advanced(by: Self.scriptTime) <= now else { return nil }
+    self.answeredPing = (now, asked.sequence)
+    return answered.sequence
   }
 
   /// A message goes out.
@@ -206,7 +226,7 @@ extension PeerSession {
 
   /// The next thing that is due; to be called until there is none.
   public mutating func deadlinePassed(now: Deadline) -> OnDeadline {
-    if self.closesBy <= now { return .cut }
+    if min(self.closesBy, self.endsBy) <= now { return .cut }
     guard self.phase != .closing else { return .nothing }
     if let until = self.throttledUntil, until <= now {
       self.throttledUntil = nil
@@ -230,9 +250,9 @@ extension PeerSession {
 
   /// When ``deadlinePassed(now:)`` has something to do, at the latest.
   public var nextDeadline: Deadline {
-    guard self.phase != .closing else { return self.closesBy }
+    guard self.phase != .closing else { return min(self.closesBy, self.endsBy) }
     let limits = min(self.drain.at, self.greetsBy, self.livesUntil, self.stallsAt)
-    return min(limits, self.deadAt, self.pingDue, self.throttledUntil ?? .never)
+    return min(limits, self.endsBy, self.deadAt, self.pingDue, self.throttledUntil ?? .never)
   }
 
   private var greetsBy: Deadline {
