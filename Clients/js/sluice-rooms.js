@@ -1368,8 +1368,9 @@ export class PeerLink {
     // All at once: a description that comes next must find them queued before it.
     for (const candidate of [list].flat()) {
       pc.addIceCandidate(candidate ?? undefined).catch((error) => {
-        // One of an offer that is ignored, or of credentials that are not in use any more, is no loss.
-        if (pc === this.pc && !this.#ignoreOffer && isOf(candidate, pc.remoteDescription)) this.#fail(error);
+        // One of an offer that is ignored, of credentials that are not in use any more, or for a part
+        // of the media that has ended, is no loss.
+        if (pc === this.pc && !this.#ignoreOffer && isWanted(candidate, pc.remoteDescription)) this.#fail(error);
       });
     }
   }
@@ -1467,6 +1468,14 @@ export class PeerLink {
 function isOf(candidate, description) {
   const name = candidate?.usernameFragment;
   return !name || Boolean(description?.sdp.includes(`a=ice-ufrag:${name}`));
+}
+
+/** Whether a description has a use for a candidate: a section of it that goes on, with its credentials. */
+function isWanted(candidate, description) {
+  if (!candidate?.sdpMid || !description) return isOf(candidate, description);
+  const sections = description.sdp.split(/^m=/m).slice(1);
+  const section = sections.find((text) => text.split(/\r?\n/).includes(`a=mid:${candidate.sdpMid}`));
+  return section !== undefined && isOf(candidate, { sdp: section });
 }
 
 // MARK: Reading statistics

@@ -101,6 +101,22 @@ test('a new RTCPeerConnection over there is met by a new one here', async () => 
   assert.equal(world.all.length, 2);
 });
 
+test('a candidate that is refused is told of, unless its part of the media has ended', async () => {
+  const { clock, join, signal, offer, log } = oneSide();
+  const link = join();
+  offer(5);
+  await clock.advance(10);
+  const sdp = ['v=0', 'm=application 9', 'a=ice-ufrag:one', 'a=mid:0', 'm=audio 0', 'a=mid:1', ''].join('\r\n');
+  Object.defineProperties(link.pc, {
+    remoteDescription: { value: { type: 'offer', sdp } },
+    addIceCandidate: { value: (candidate) => Promise.reject(new Error(`${candidate.sdpMid} is refused`)) },
+  });
+  const candidate = (sdpMid, usernameFragment) => ({ candidate: 'candidate:1', sdpMid, usernameFragment });
+  signal('candidates', 5, [candidate('0', 'one'), candidate('0', 'before'), candidate('1', 'one'), candidate('2', 'one')]);
+  await clock.advance(10);
+  assert.deepEqual(log.filter(([type]) => type === 'error').map(([, { error }]) => error.message), ['0 is refused']);
+});
+
 test('candidates of another generation, and descriptions for a connection that is gone, are dropped', async () => {
   const { clock, join, offer, signal, room, links, log } = oneSide();
   const link = join();
