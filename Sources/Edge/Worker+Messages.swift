@@ -76,6 +76,7 @@ extension Worker {
   ) -> Bool {
     guard self.bench.departure.closesUntil == nil else { return false }
     self.cutAt = self.bench.now.advanced(by: grace)
+    self.bench.rooms.keepPlaces(for: grace, now: self.bench.now)
     let span = grace - min(Limits.closeTimeout, grace / Limits.graceTailDivisor)
     self.bench.departure = departure(self.bench.now.advanced(by: span))
     var tunnels: [(slot: Int, cause: Cause)] = []

@@ -280,8 +280,9 @@ def succeed(request):
 
 
 @pytest.mark.timeout(240)
-def test_a_handover(enter, localhost, call, succeed):
-    edge = enter(Edge(settings(localhost, {"resume_window": "30s"}, shutdown_grace="3s")))
+@pytest.mark.parametrize("window, grace", [("30s", "3s"), ("1s", "6s")])
+def test_a_handover(enter, localhost, call, succeed, window, grace):
+    edge = enter(Edge(settings(localhost, {"resume_window": window}, shutdown_grace=grace)))
     callers = call(edge.port, edge.port)
     ids = [caller.id for caller in callers]
     generations = [caller.generations() for caller in callers]

@@ -131,6 +131,22 @@ struct ResumeTests {
     #expect(stage.counts.joins == 3)
   }
 
+  @Test("while the process ends, no place is given up")
+  func ending() throws {
+    let (stage, resume) = try Self.stage()
+    stage.enter(3, as: "c")
+    stage.lose(1)
+    stage.pass(.seconds(29))
+    stage.keepPlaces(for: .seconds(60))
+    stage.forgetAll()
+    stage.lose(3)
+    stage.pass(.seconds(59))
+    #expect(stage.heard(2).of("left") == [])
+    #expect(stage.enter(4, resume: resume, seq: 0)?["resumed"] == true)
+    stage.pass(.seconds(2))
+    #expect(stage.heard(2).of("left").map { $0["peer"] } == ["c"])
+  }
+
   @Test("to the last moment of the window the place is kept")
   func windowEnd() throws {
     let (stage, resume) = try Self.stage(RoomRules(resumeWindow: .seconds(10)))

@@ -320,6 +320,8 @@ final class Stage {
     self.rooms.adopt(rules, limits)
   }
 
+  func keepPlaces(for span: Duration) { self.rooms.keepPlaces(for: span, now: self.now) }
+
   func kick(_ peer: String, _ room: String = "hall", reason: String = "", ban: Duration? = nil)
     -> Bool
   {

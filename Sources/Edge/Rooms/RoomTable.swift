@@ -82,6 +82,14 @@ struct RoomTable: ~Copyable {
     }
   }
 
+  /// The process is about to end: see ``Rooms/keepPlaces(for:now:)``.
+  mutating func keepPlaces(for span: Duration, now: Deadline) {
+    for slot in 0..<self.entries.slotCount where self.entries.isLive(slot) {
+      self.entries[slot].rooms.keepPlaces(for: span, now: now)
+      self.touch(slot)
+    }
+  }
+
   /// What an operator asks of a route's rooms; `nil` where it has none here.
   mutating func ask<Answer>(_ route: String, _ question: (inout Rooms) -> Answer) -> Answer? {
     guard let slot = self.slots[route] else { return nil }

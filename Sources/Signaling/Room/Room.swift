@@ -78,6 +78,13 @@ struct Room: ~Copyable {
     }
   }
 
+  /// Places of those who are away are kept until then at least.
+  mutating func keepPlaces(until deadline: Deadline) {
+    for seat in self.members.indices where self.members[seat].awayUntil != .never {
+      self.members[seat].awayUntil = max(self.members[seat].awayUntil, deadline)
+    }
+  }
+
   /// It is to be looked at by then.
   mutating func wake(at deadline: Deadline) { self.wakeAt = min(self.wakeAt, deadline) }
 }

@@ -66,6 +66,19 @@ public struct Rooms: ~Copyable {
   }
 }
 
+extension Rooms {
+  /// The process is about to end, and who is told to go elsewhere goes: nobody's place is given up for
+  /// so long, because the others would take it for gone.
+  public mutating func keepPlaces(for span: Duration, now: Deadline) {
+    var rules = self.terms.rules
+    rules.resumeWindow = max(rules.resumeWindow, span)
+    self.adopt(rules, self.terms.limits)
+    for slot in 0..<self.rooms.slotCount where self.rooms.isLive(slot) {
+      self.rooms[slot].keepPlaces(until: now.advanced(by: span))
+    }
+  }
+}
+
 // MARK: - Events
 
 extension Rooms {

@@ -4,6 +4,7 @@ import asyncio
 import json
 import socket
 import struct
+import subprocess
 import threading
 from contextlib import suppress
 from pathlib import Path
@@ -320,7 +321,7 @@ class Turn(Program):
             f"--static-auth-secret={self.secret}", "--allow-loopback-peers", "--no-cli",
             "--no-tls", "--no-dtls", f"--log-file={self.directory / 'log'}", "--simple-log",
             f"--pidfile={self.directory / 'pid'}", f"--userdb={self.directory / 'users'}",
-            stdout=-3, stderr=-3,
+            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
         )  # fmt: skip
         return self
 
