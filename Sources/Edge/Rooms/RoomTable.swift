@@ -25,6 +25,9 @@ struct RoomTable: ~Copyable {
 
   init(secret: [UInt8]) { self.secret = secret }
 
+  /// Whether something has happened that was not looked at yet.
+  var hasNews: Bool { !self.touched.isEmpty }
+
   /// When ``passDeadlines(_:)`` has something to do.
   var nextWake: Deadline {
     var next = Deadline.never

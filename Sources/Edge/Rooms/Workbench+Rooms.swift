@@ -43,6 +43,14 @@ struct RoomTraffic: ~Copyable {
   /// When that came in which went out in this turn.
   fileprivate var relayed: [Deadline] = []
 
+  /// Whether something waits for other workers.
+  fileprivate var hasMail = false
+
+  fileprivate mutating func post(_ mail: RoomMail, to worker: Int) {
+    self.outposts[worker].append(mail)
+    self.hasMail = true
+  }
+
   /// Whether something waits for connections here.
   var isWaiting: Bool { !self.deliveries.isEmpty || !self.unflushed.isEmpty }
 
@@ -62,7 +70,7 @@ extension Workbench {
   mutating func join(_ newcomer: Newcomer, _ address: RoomAddress, _ route: Route) {
     let home = address.worker(of: self.workerCount)
     guard home == self.index else {
-      return self.traffic.outposts[home].append(.join(newcomer, address, route))
+      return self.traffic.post(.join(newcomer, address, route), to: home)
     }
     self.receive(newcomer, address, route)
   }
@@ -72,7 +80,7 @@ extension Workbench {
     let home = address.worker(of: self.workerCount)
     let socket = self.socket(token)
     guard home == self.index else {
-      return self.traffic.outposts[home].append(.event(event, socket, route: address.route))
+      return self.traffic.post(.event(event, socket, route: address.route), to: home)
     }
     self.rooms.handle(event, from: socket, of: address.route, self.moment)
   }
@@ -110,6 +118,12 @@ extension Workbench {
 // MARK: - The end of a turn
 
 extension Workbench {
+  /// Whether rooms or their peers have anything to do.
+  var hasRoomWork: Bool {
+    if self.rooms.hasNews { return true }
+    return self.traffic.hasMail ? true : self.traffic.isWaiting
+  }
+
   /// Sorts what rooms want done.
   mutating func collectRoomActions() {
     while let route = self.rooms.takeActions(&self.traffic.actions) {
@@ -142,7 +156,7 @@ extension Workbench {
     if worker == self.index {
       self.traffic.deliveries.append(delivery)
     } else {
-      self.traffic.outposts[worker].append(.deliver(delivery))
+      self.traffic.post(.deliver(delivery), to: worker)
     }
   }
 
@@ -163,9 +177,11 @@ extension Workbench {
   }
 
   /// Sends off what is for other workers.
-  mutating func postOutposts(_ post: (Int, [RoomMail]) -> Void) {
+  mutating func postOutposts() {
+    guard self.traffic.hasMail else { return }
+    self.traffic.hasMail = false
     for worker in self.traffic.outposts.indices where !self.traffic.outposts[worker].isEmpty {
-      post(worker, self.traffic.outposts[worker])
+      self.commons.mailboxes[worker].post(.rooms(self.traffic.outposts[worker]))
       self.traffic.outposts[worker].removeAll(keepingCapacity: true)
     }
   }

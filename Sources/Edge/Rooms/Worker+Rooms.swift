@@ -5,6 +5,8 @@ internal import Signaling
 extension Worker {
   /// Carries everything between rooms and connections that this turn has brought, and sends it.
   mutating func settleRooms() {
+    // Nearly every turn is one of tunnels alone, and has nothing to pay for rooms.
+    guard self.bench.hasRoomWork else { return }
     self.bench.collectRoomActions()
     while self.bench.traffic.isWaiting {
       self.bench.takeTraffic(&self.deliveries, &self.unflushed)
@@ -14,8 +16,7 @@ extension Worker {
       self.bench.collectRoomActions()
     }
     self.bench.noteRelays()
-    let mailboxes = self.bench.commons.mailboxes
-    self.bench.postOutposts { worker, mail in mailboxes[worker].post(.rooms(mail)) }
+    self.bench.postOutposts()
   }
 
   private mutating func deliver(_ delivery: Delivery) {
