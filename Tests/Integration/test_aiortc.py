@@ -8,10 +8,10 @@ from aiortc import (
     RTCConfiguration, RTCIceServer, RTCIceTransportPolicy, RTCPeerConnection, RTCSessionDescription,
 )  # fmt: skip
 from aiortc.sdp import candidate_from_sdp
-from test_turn import NEW, TurnServer
 
 from harness.edge import Edge
 from harness.rooms import asynchronous, configuration, joined
+from harness.turn import NEW, TurnServer
 
 
 @pytest.fixture(autouse=True)

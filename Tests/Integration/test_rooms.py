@@ -1,7 +1,6 @@
 """The rooms protocol on the wire: who comes, who is told, and what is said to whom."""
 
 import asyncio
-import itertools
 import json
 import os
 import subprocess
@@ -10,43 +9,16 @@ import pytest
 
 from harness.authority import pair
 from harness.conditions import Frozen
-from harness.edge import Edge
 from harness.refusals import check_refusal
+from harness.room_fixtures import edge, path, start, url  # noqa: F401
 from harness.rooms import (
-    SUBPROTOCOL, Peer, asynchronous, configuration, encoded, hear, is_like, joined, open_wire,
+    SUBPROTOCOL, Peer, asynchronous, encoded, hear, is_like, joined, open_wire,
     read_to_close, say,
 )  # fmt: skip
 from harness.wire import TEXT, ask, connect, tunnel, upgrade_head
 
 KIB, MIB = 1 << 10, 1 << 20
 MAY_ALL = ["signal", "broadcast", "update"]
-names = (f"room-{number}" for number in itertools.count(1))
-
-
-@pytest.fixture(scope="module")
-def edge(enter_for_module):
-    return enter_for_module(Edge(configuration(workers=2)))
-
-
-@pytest.fixture
-def path():
-    """The path of a room that no other test knows."""
-    return f"/rooms/{next(names)}"
-
-
-@pytest.fixture
-def url(edge, path):
-    return edge.url(path)
-
-
-@pytest.fixture
-def start(enter):
-    """`start(rooms, **settings)`: an edge with rooms."""
-
-    def run(rooms=None, **settings):
-        return enter(Edge(configuration(rooms, **settings), options=["--no-watch"]))
-
-    return run
 
 
 # MARK: Coming in

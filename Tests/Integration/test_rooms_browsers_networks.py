@@ -12,11 +12,12 @@ import pytest
 from harness import firefox
 from harness.backends import free_port
 from harness.calls import (
-    PATIENCE, Caller, Line, Turn, begin, check_call, demo, outcome, settings,
+    PATIENCE, Caller, Line, begin, check_call, demo, outcome, settings,
 )  # fmt: skip
 from harness.conditions import eventually
 from harness.devtools import Browser, Tab
 from harness.edge import Edge
+from harness.turn import TurnServer
 
 names = (f"net-{number}" for number in itertools.count(1))
 BOTH = ["up", "down"]
@@ -333,15 +334,13 @@ def test_a_restart(enter, localhost, call):
 
 
 @pytest.mark.parametrize("kind", ["chromium", "firefox"])
-def test_by_turn_alone(enter, browser, localhost, tmp_path, kind):
-    program = shutil.which("turnserver")
-    if not program:
+def test_by_turn_alone(enter, browser, localhost, kind):
+    if not shutil.which("turnserver"):
         pytest.skip("no coturn in the path: install Debian's `coturn`")
     other = firefox.start(enter) if kind == "firefox" else browser
     secret = "a-secret-of-turn-servers-that-browsers-never-see"
-    turn = enter(Turn(program, tmp_path, secret))
-    eventually(turn.accepts, "coturn to accept connections")
-    rooms = {"turn": {"urls": [f"turn:127.0.0.1:{turn.port}"], "secrets": [secret]}}
+    turn = enter(TurnServer(secret))
+    rooms = {"turn": {"urls": [f"turn:{turn.address}"], "secrets": [secret]}}
     edge = enter(Edge(settings(localhost, rooms)))
     only = "({ links }) => { links.options.configuration = { iceTransportPolicy: 'relay' }; }"
     room = next(names)

@@ -10,23 +10,13 @@ from contextlib import suppress
 
 import pytest
 
-from harness.edge import Edge
-from harness.rooms import View, asynchronous, configuration, encoded, joined, query_of
+from harness.room_fixtures import start  # noqa: F401
+from harness.rooms import View, asynchronous, encoded, joined, query_of
 from harness.wire import CLOSE, PING, PONG, TEXT, frame, header, upgrade_head
 
 ROOMS, PEERS, OPERATIONS = 1_000, 4, 12
 AT_ONCE = 100
 PATIENCE = 60
-
-
-@pytest.fixture
-def start(enter):
-    """`start(rooms, **settings)`: an edge with rooms."""
-
-    def run(rooms=None, **settings):
-        return enter(Edge(configuration(rooms, **settings), options=["--no-watch"]))
-
-    return run
 
 
 def seeded(name):

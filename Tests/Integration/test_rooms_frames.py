@@ -1,47 +1,19 @@
 """Rooms as WebSockets: frames good and broken, and how connections end."""
 
 import asyncio
-import itertools
 
 import pytest
 
 from harness.conditions import eventually
-from harness.edge import Edge
+from harness.room_fixtures import edge, path, start, url  # noqa: F401
 from harness.rooms import (
-    asynchronous, configuration, encoded, hear, joined, open_wire, read_to_close, say,
+    asynchronous, encoded, hear, joined, open_wire, read_to_close, say,
 )  # fmt: skip
 from harness.wire import (
     BINARY, CLOSE, PING, PONG, TEXT, close_payload, connect, frame, header, upgrade_head,
 )  # fmt: skip
 
 CONTINUATION = 0
-names = (f"room-{number}" for number in itertools.count(1))
-
-
-@pytest.fixture(scope="module")
-def edge(enter_for_module):
-    return enter_for_module(Edge(configuration(workers=2)))
-
-
-@pytest.fixture
-def path():
-    """The path of a room that no other test knows."""
-    return f"/rooms/{next(names)}"
-
-
-@pytest.fixture
-def url(edge, path):
-    return edge.url(path)
-
-
-@pytest.fixture
-def start(enter):
-    """`start(rooms, **settings)`: an edge with rooms."""
-
-    def run(rooms=None, **settings):
-        return enter(Edge(configuration(rooms, **settings), options=["--no-watch"]))
-
-    return run
 
 
 # MARK: Frames

@@ -7,26 +7,16 @@ from contextlib import suppress
 import pytest
 
 from harness.conditions import Frozen
-from harness.edge import Edge
 from harness.refusals import check_refusal
+from harness.room_fixtures import start  # noqa: F401
 from harness.rooms import (
-    Peer, asynchronous, check_refused, configuration, encoded, hear, joined, open_wire,
+    Peer, asynchronous, check_refused, encoded, hear, joined, open_wire,
     read_to_close, say,
 )  # fmt: skip
 from harness.wire import TEXT, ask, connect, header, tunnel, upgrade_head
 
 KIB, MIB = 1 << 10, 1 << 20
 CONTINUATION = 0
-
-
-@pytest.fixture
-def start(enter):
-    """`start(rooms, **settings)`: an edge with rooms."""
-
-    def run(rooms=None, **settings):
-        return enter(Edge(configuration(rooms, **settings), options=["--no-watch"]))
-
-    return run
 
 
 @asynchronous

@@ -1,43 +1,14 @@
 """What a route with rooms serves beside them, and what the log has of it all."""
 
 import asyncio
-import itertools
 
 import pytest
 
-from harness.edge import Edge
+from harness.room_fixtures import edge, path, start, url  # noqa: F401
 from harness.rooms import (
-    Peer, asynchronous, check_refused, configuration, open_wire, read_to_close,
+    Peer, asynchronous, check_refused, open_wire, read_to_close,
 )  # fmt: skip
 from harness.wire import Response, ask, connect, tunnel, upgrade_head
-
-names = (f"room-{number}" for number in itertools.count(1))
-
-
-@pytest.fixture(scope="module")
-def edge(enter_for_module):
-    return enter_for_module(Edge(configuration(workers=2)))
-
-
-@pytest.fixture
-def path():
-    """The path of a room that no other test knows."""
-    return f"/rooms/{next(names)}"
-
-
-@pytest.fixture
-def url(edge, path):
-    return edge.url(path)
-
-
-@pytest.fixture
-def start(enter):
-    """`start(rooms, **settings)`: an edge with rooms."""
-
-    def run(rooms=None, **settings):
-        return enter(Edge(configuration(rooms, **settings), options=["--no-watch"]))
-
-    return run
 
 
 # MARK: Pages

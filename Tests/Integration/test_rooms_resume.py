@@ -1,7 +1,6 @@
 """Dropped connections, reloads and new processes: nobody loses anything by them."""
 
 import asyncio
-import itertools
 import json
 import os
 import random
@@ -15,36 +14,12 @@ import pytest
 
 from harness import admin
 from harness.conditions import eventually
-from harness.edge import Edge
+from harness.room_fixtures import edge, path, start, url  # noqa: F401
 from harness.rooms import Closed, Peer, asynchronous, configuration, encoded, joined
 from harness.wire import TEXT, frame, header, is_refused, tunnel
 
 KIB = 1 << 10
 LISTENER = Path(__file__).parent / "harness/listener.py"
-names = (f"room-{number}" for number in itertools.count(1))
-
-
-@pytest.fixture(scope="module")
-def edge(enter_for_module):
-    return enter_for_module(Edge(configuration(workers=2)))
-
-
-@pytest.fixture
-def url(edge):
-    return edge.url(f"/rooms/{next(names)}")
-
-
-@pytest.fixture
-def start(enter):
-    """`start(rooms, **settings)`: an edge that reloads when it is told to."""
-
-    def run(rooms=None, **settings):
-        settings = configuration(rooms, **settings)
-        edge = enter(Edge(settings, options=["--no-watch"]))
-        edge.settings = settings
-        return edge
-
-    return run
 
 
 # MARK: Exactly once

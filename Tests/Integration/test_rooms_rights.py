@@ -1,7 +1,6 @@
 """Who may come into a room and what it may do there: tokens, passwords, moderators."""
 
 import asyncio
-import itertools
 import time
 from contextlib import suppress
 
@@ -10,6 +9,7 @@ import pytest
 from harness import tokens
 from harness.edge import Edge
 from harness.refusals import check_refusal
+from harness.room_fixtures import edge, path, start, url  # noqa: F401
 from harness.rooms import (
     SUBPROTOCOL, Closed, Peer, asynchronous, check_refused, configuration, hear, is_like, joined,
 )  # fmt: skip
@@ -18,33 +18,6 @@ from harness.wire import ask, tunnel, upgrade_head
 KIB, MIB = 1 << 10, 1 << 20
 LEEWAY = 30
 MAY_ALL = ["signal", "broadcast", "update"]
-names = (f"room-{number}" for number in itertools.count(1))
-
-
-@pytest.fixture(scope="module")
-def edge(enter_for_module):
-    return enter_for_module(Edge(configuration(workers=2)))
-
-
-@pytest.fixture
-def path():
-    """The path of a room that no other test knows."""
-    return f"/rooms/{next(names)}"
-
-
-@pytest.fixture
-def url(edge, path):
-    return edge.url(path)
-
-
-@pytest.fixture
-def start(enter):
-    """`start(rooms, **settings)`: an edge with rooms."""
-
-    def run(rooms=None, **settings):
-        return enter(Edge(configuration(rooms, **settings), options=["--no-watch"]))
-
-    return run
 
 
 # MARK: Rights

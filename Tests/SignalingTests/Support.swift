@@ -282,7 +282,9 @@ final class Stage {
   }
 
   private func drain() {
-    for action in self.rooms.takeActions() {
+    var actions: [RoomAction] = []
+    self.rooms.takeActions(&actions)
+    for action in actions {
       switch action {
       case .admitted(let socket, let peer): self.admitted[socket.number] = peer.description
       case .send(let socket, let message): self.take(message, socket.number)

@@ -50,17 +50,13 @@ struct LoadCommand: ParsableCommand {
     guard Target(parsing: self.to) != nil else {
       throw ValidationError("\"\(self.to)\" is no URL: ws://127.0.0.1:9000/ is one")
     }
-    try Self.require((1...65_536).contains(self.connections), "--connections: 1 to 65536")
-    try Self.require((0...(1 << 30)).contains(self.size), "--size: 0 to 1073741824")
-    try Self.require((0.01...3600).contains(self.time), "--time: 0.01 to 3600")
-    try Self.require((0...3600).contains(self.warmup), "--warmup: 0 to 3600")
+    try require((1...65_536).contains(self.connections), "--connections: 1 to 65536")
+    try require((0...(1 << 30)).contains(self.size), "--size: 0 to 1073741824")
+    try require((0.01...3600).contains(self.time), "--time: 0.01 to 3600")
+    try require((0...3600).contains(self.warmup), "--warmup: 0 to 3600")
     guard let rate = self.rate else { return }
-    try Self.require((1...Schedule.rateMax).contains(rate), "--rate: 1 to \(Schedule.rateMax)")
-    try Self.require(self.work == .echo || self.work == .mixed, "--rate is for echo and mixed")
-  }
-
-  private static func require(_ isMet: Bool, _ message: String) throws {
-    guard isMet else { throw ValidationError(message) }
+    try require((1...Schedule.rateMax).contains(rate), "--rate: 1 to \(Schedule.rateMax)")
+    try require(self.work == .echo || self.work == .mixed, "--rate is for echo and mixed")
   }
 
   func run() throws {
@@ -100,3 +96,8 @@ extension Direction: ExpressibleByArgument {}
 
 /// Writes a line to standard output at once.
 func say(_ line: String) { StandardStream.output.write(Array("\(line)\n".utf8)) }
+
+/// Refuses a command line for which something does not hold.
+func require(_ isMet: Bool, _ message: String) throws {
+  guard isMet else { throw ValidationError(message) }
+}

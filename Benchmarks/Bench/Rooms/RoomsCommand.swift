@@ -54,21 +54,17 @@ struct RoomsCommand: ParsableCommand {
     guard let target = Target(parsing: self.to), !target.isSecure, target.path.hasSuffix("/") else {
       throw ValidationError("--to: ws://127.0.0.1:9000/rooms/ is such a URL; wss is not spoken")
     }
-    try Self.require((2...1000).contains(self.roomSize), "--room-size: 2 to 1000")
-    try Self.require((1...Self.peerCountMax).contains(self.peers), "--peers: 1 to 60000")
-    try Self.require(self.peers.isMultiple(of: self.roomSize), "--peers: rooms have to be full")
+    try require((2...1000).contains(self.roomSize), "--room-size: 2 to 1000")
+    try require((1...Self.peerCountMax).contains(self.peers), "--peers: 1 to 60000")
+    try require(self.peers.isMultiple(of: self.roomSize), "--peers: rooms have to be full")
     let sizes = RoomsWords.dataByteCountMin...8192
-    try Self.require(sizes.contains(self.size), "--size: \(sizes.lowerBound) to 8192")
-    try Self.require((1...Schedule.rateMax).contains(self.rate), "--rate: 1 to 1000000")
-    try Self.require((1...100).contains(self.underWay), "--under-way: 1 to 100")
-    try Self.require((0.01...3600).contains(self.time), "--time: 0.01 to 3600")
-    try Self.require((0...3600).contains(self.warmup), "--warmup: 0 to 3600")
-    try Self.require(
+    try require(sizes.contains(self.size), "--size: \(sizes.lowerBound) to 8192")
+    try require((1...Schedule.rateMax).contains(self.rate), "--rate: 1 to 1000000")
+    try require((1...100).contains(self.underWay), "--under-way: 1 to 100")
+    try require((0.01...3600).contains(self.time), "--time: 0.01 to 3600")
+    try require((0...3600).contains(self.warmup), "--warmup: 0 to 3600")
+    try require(
       self.peerCount <= Self.peerCountMax, "--rate, --time: over \(Self.peerCountMax) joins")
-  }
-
-  private static func require(_ isMet: Bool, _ message: String) throws {
-    guard isMet else { throw ValidationError(message) }
   }
 
   /// Peers that there are in the end, in full rooms.

@@ -14,9 +14,11 @@ extension MetricsPage {
   }
 
   private mutating func addOccupancy(_ routes: [(String, EdgeReading.Rooms)]) {
-    self.add(.gauge, "sluice_rooms", "Rooms that there are now.", routes) { Double($0.roomCount) }
+    self.add(.gauge, "sluice_rooms", "Rooms that there are now.", routes) {
+      Double($0.counts.roomCount)
+    }
     self.add(.gauge, "sluice_room_peers", "Peers that have a place in a room now.", routes) {
-      Double($0.peerCount)
+      Double($0.counts.peerCount)
     }
     self.add(.counter, "sluice_rooms_opened_total", "Rooms that were opened.", routes) {
       Double($0.counts.roomsOpened)

@@ -226,7 +226,7 @@ extension Stats.Rooms {
   fileprivate init(_ rooms: EdgeReading.Rooms) {
     let counts = rooms.counts
     self.init(
-      open: rooms.roomCount, opened: counts.roomsOpened, peers: rooms.peerCount,
+      open: counts.roomCount, opened: counts.roomsOpened, peers: counts.peerCount,
       joins: counts.joins, refused: counts.refusals,
       relayed: counts.signals.reduce(counts.broadcasts, &+), delivered: counts.deliveries)
   }

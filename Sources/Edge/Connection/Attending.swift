@@ -111,18 +111,12 @@ struct Attending: ~Copyable {
       self.noteQueue(&bench)
     }
     guard self.goOnReading(&bench) else { return false }
-    if !self.session.isRead { self.noteUnreadEnd(event.readiness, bench) }
-    return self.settle(&bench)
-  }
-
-  /// A client that is not read for a while may be gone meanwhile.
-  private mutating func noteUnreadEnd(_ readiness: Readiness, _ bench: borrowing Workbench) {
-    if readiness.contains(.failed) {
-      _ = self.lose()
-      self.session.ended(now: Deadline(nanoseconds: 0))
-    } else if readiness.contains(.peerEnded) {
-      self.session.ended(now: bench.now)
+    // A client that is not read for a while may be gone meanwhile.
+    if !self.session.isRead {
+      if event.readiness.contains(.failed) { return self.lose() }
+      if event.readiness.contains(.peerEnded) { self.session.ended(now: bench.now) }
     }
+    return self.settle(&bench)
   }
 
   /// The timer has fired. Whether it goes on.
@@ -147,13 +141,11 @@ struct Attending: ~Copyable {
     self.pendingToken = nil
     switch Admission.judge(verdict, rule: rule) {
     case .admit(let admitted):
-      let expiresAt = bench.deadline(ofExpiry: admitted.expiry)
       let pass = Pass.permitted(
-        admitted.claims, into: self.address.room, client: self.exchange.clientText,
-        subject: admitted.subject, expiresAt: expiresAt, expiry: admitted.expiry)
+        by: admitted, into: self.address.room, client: self.exchange.clientText,
+        expiresAt: bench.deadline(ofExpiry: admitted.expiry))
       self.tell(
-        pass.map { .renewed($0, id: id) }
-          ?? .tokenRefused(words: "The token does not permit this room."), &bench)
+        pass.map { .renewed($0, id: id) } ?? .tokenRefused(words: Self.notPermitted), &bench)
     case .refuse(let refusal) where refusal.status == 503:
       self.tell(.fault(MessageFault(.overloaded, refusal.reason, id: id)), &bench)
     case .refuse(let refusal): self.tell(.tokenRefused(words: refusal.reason), &bench)
@@ -328,10 +320,11 @@ extension Attending {
     bench.join(newcomer, self.address, self.route)
   }
 
+  private static let notPermitted = "The token does not permit this room."
+
   private mutating func refuse(_ bench: inout Workbench) {
-    let words = "The token does not permit this room."
-    self.send(.fault(MessageFault(.tokenRefused, words)), &bench)
-    self.end(.room(.tokenRefused, words: words), &bench)
+    self.send(.fault(MessageFault(.tokenRefused, Self.notPermitted)), &bench)
+    self.end(.room(.tokenRefused, words: Self.notPermitted), &bench)
   }
 
   /// Has a fresh token looked at, on another thread.

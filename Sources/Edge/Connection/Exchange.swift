@@ -121,17 +121,10 @@ final class Exchange {
     _ refusal: Refusal, _ downstream: consuming ByteStream, _ bench: inout Workbench
   ) -> Connection {
     let (head, body) = refusal.response(requestID: self.requestID)
-    let tls = downstream.tlsVersion
-    let fault = downstream.send(head.serialized() + body, &bench.scratch)
-    self.finish(
-      Ending(
-        kind: .request, status: refusal.status, closer: .edge, reason: refusal.reason, tls: tls,
-        error: refusal.error), bench)
-    guard fault == nil else {
-      downstream.close(&bench.scratch)
-      return bench.closeConnection()
-    }
-    return Closing(downstream, self.arrival.token).begin(&bench)
+    let ending = Ending(
+      kind: .request, status: refusal.status, closer: .edge, reason: refusal.reason,
+      tls: downstream.tlsVersion, error: refusal.error)
+    return self.conclude(head.serialized() + body, ending, downstream, &bench)
   }
 
   /// Answers with a page of the edge's own and ends the connection behind it.
@@ -140,12 +133,19 @@ final class Exchange {
   ) -> Connection {
     var head = page.head
     head.fields.append(name: "X-Request-Id", value: self.requestID)
-    let tls = downstream.tlsVersion
-    let fault = downstream.send(head.serialized() + page.body, &bench.scratch)
-    self.finish(
-      Ending(
-        kind: .request, status: head.status, closer: .edge, reason: "answered", tls: tls,
-        outboundByteCount: UInt64(page.body.count)), bench)
+    let ending = Ending(
+      kind: .request, status: head.status, closer: .edge, reason: "answered",
+      tls: downstream.tlsVersion, outboundByteCount: UInt64(page.body.count))
+    return self.conclude(head.serialized() + page.body, ending, downstream, &bench)
+  }
+
+  /// Sends the edge's own answer, the last on its connection.
+  private func conclude(
+    _ answer: [UInt8], _ ending: Ending, _ downstream: consuming ByteStream,
+    _ bench: inout Workbench
+  ) -> Connection {
+    let fault = downstream.send(answer, &bench.scratch)
+    self.finish(ending, bench)
     guard fault == nil else {
       downstream.close(&bench.scratch)
       return bench.closeConnection()

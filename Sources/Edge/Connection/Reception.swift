@@ -133,13 +133,18 @@ struct PendingAdmission {
     ).question(about: self.head)
   }
 
+  /// The head without anything that shows who the client is.
+  var cleanHead: RequestHead {
+    let credentials = self.route.rules.admission.credentials
+    return credentials.map { withoutCredentials(self.head, rules: $0) } ?? self.head
+  }
+
   /// The head as the server gets it: without tokens, with what the edge vouches for.
   private func forwarded(
     for admitted: Admitted, _ bench: borrowing Workbench
   ) -> RequestHead {
     let rules = self.route.rules
     let credentials = rules.admission.credentials
-    let clean = credentials.map { withoutCredentials(self.head, rules: $0) } ?? self.head
     let forwarding = Forwarding(
       // The peer, not the client: each proxy names whom it heard (RFC 7239 §4).
       clientAddress: peerText(self.exchange.arrival.peer),
@@ -149,7 +154,7 @@ struct PendingAdmission {
       identityFieldNames: credentials?.identityFieldNames ?? [],
       setFields: rules.headers.set, removeFields: rules.headers.remove,
       stripPrefix: rules.stripPrefix, setPrefix: rules.setPrefix, host: rules.headers.host)
-    var head = forwarding.upgradeRequest(from: clean)
+    var head = forwarding.upgradeRequest(from: self.cleanHead)
     // Who is offered no extension accepts none: the server speaks plainly.
     if rules.tunnel.compression != .pass { head.fields.remove("Sec-WebSocket-Extensions") }
     return head

@@ -35,10 +35,6 @@ public struct EdgeReading: Sendable {
 
   /// The rooms of a route.
   public struct Rooms: Sendable {
-    /// Rooms that there are, empty ones included.
-    public internal(set) var roomCount = 0
-    /// Peers that have a place.
-    public internal(set) var peerCount = 0
     /// What happened in them.
     public internal(set) var counts = RoomCounts()
     /// Messages that were held back because they came too fast.
@@ -184,8 +180,6 @@ extension Route {
 extension EdgeReading.Rooms {
   fileprivate init(_ meters: [RoomMeter]) {
     for meter in meters {
-      self.roomCount += Int(clamping: meter.roomCount.value)
-      self.peerCount += Int(clamping: meter.peerCount.value)
       self.throttledCount &+= meter.throttled.value
       self.counts.add(meter.reading)
     }

@@ -34,8 +34,7 @@ struct RoomEntrance {
     var answer = responseHead101(answering: self.admission.request, subprotocol: subprotocol)
     answer.fields.set("X-Request-Id", exchange.requestID)
     let pass = Pass.permitted(
-      admitted.claims, into: room, client: exchange.clientText, subject: admitted.subject,
-      expiresAt: exchange.expiresAt, expiry: admitted.expiry)
+      by: admitted, into: room, client: exchange.clientText, expiresAt: exchange.expiresAt)
     let greeting = self.greeting()
     let phase = Attending(
       downstream, self.admission, self.hall, room, pass, greets: greeting == nil,
@@ -46,9 +45,7 @@ struct RoomEntrance {
 
   /// The protocol's own, where it is offered, and none, where none is.
   private func subprotocol() throws(Refusal) -> String? {
-    let credentials = self.admission.route.rules.admission.credentials
-    let head = credentials.map { withoutCredentials(self.admission.head, rules: $0) }
-    let clean = head ?? self.admission.head
+    let clean = self.admission.cleanHead
     let offered = clean.fields.tokens("Sec-WebSocket-Protocol")
     if offered.contains(Hall.subprotocol) { return Hall.subprotocol }
     guard offered.isEmpty else {

@@ -5,20 +5,12 @@ internal import Telemetry
 /// What happened in the rooms of one route that live on one worker. The worker alone counts; others may
 /// read at any time.
 final class RoomMeter: Sendable {
-  /// Rooms that there are now.
-  let roomCount = Counter()
-  /// Peers that have a place now.
-  let peerCount = Counter()
   /// Messages that were held back because they came too fast, by the worker of the socket.
   let throttled = Counter()
   private let counts = Mutex(RoomCounts())
 
   /// Takes over what happened so far. Once a turn at most.
-  func publish(_ counts: RoomCounts, roomCount: Int, peerCount: Int) {
-    self.counts.withLock { $0 = counts }
-    self.roomCount.set(to: UInt64(roomCount))
-    self.peerCount.set(to: UInt64(peerCount))
-  }
+  func publish(_ counts: RoomCounts) { self.counts.withLock { $0 = counts } }
 
   /// What happened so far.
   var reading: RoomCounts { self.counts.withLock { $0 } }

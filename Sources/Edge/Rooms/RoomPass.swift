@@ -3,27 +3,27 @@ internal import Net
 internal import Signaling
 
 extension Pass {
-  /// What a token permits in a room. docs/rooms.md has the claims.
+  /// What somebody was admitted for in a room. docs/rooms.md has the claims. Who was admitted without a
+  /// token may do what anybody may.
   ///
-  /// - Parameters:
-  ///   - claims: `nil` where the client was admitted without a token: then it may do what anybody may.
-  ///   - expiresAt: when the connection ends with the token.
-  ///   - expiry: the same in seconds since 1970.
+  /// - Parameter expiresAt: when the connection ends with the token.
   /// - Returns: `nil` where the token does not permit this room.
   static func permitted(
-    _ claims: Claims?, into room: RoomName, client: String, subject: String?, expiresAt: Deadline,
-    expiry: Int64?
+    by admitted: Admitted, into room: RoomName, client: String, expiresAt: Deadline
   ) -> Pass? {
-    guard let claims else {
-      return Pass(subject: subject, client: client, expiresAt: expiresAt, expiry: expiry)
-    }
+    var pass = Pass(
+      subject: admitted.subject, client: client, expiresAt: expiresAt, expiry: admitted.expiry)
+    guard let claims = admitted.claims else { return pass }
     guard claims.permits(room), let peer = claims.peer, let name = claims.peerName else {
       return nil
     }
-    return Pass(
-      peer: peer.id, name: name.text, role: claims.text("role").flatMap(Role.init) ?? .guest,
-      rights: claims.rights, peerCountMax: claims.peerCountMax, subject: subject, client: client,
-      hasToken: true, expiresAt: expiresAt, expiry: expiry)
+    pass.peer = peer.id
+    pass.name = name.text
+    pass.role = claims.text("role").flatMap(Role.init) ?? .guest
+    pass.rights = claims.rights
+    pass.peerCountMax = claims.peerCountMax
+    pass.hasToken = true
+    return pass
   }
 }
 

@@ -2,6 +2,11 @@ internal import Configuration
 internal import Net
 internal import Signaling
 
+extension Moment {
+  /// The present moment: the turn's, and what the wall clock reads.
+  init(now: Deadline) { self.init(now: now, unixSeconds: WallClock.now().seconds) }
+}
+
 /// The rooms of all routes that live on one worker.
 struct RoomTable: ~Copyable {
   /// Those of one route. Not private: of a generic type's argument that is, this compiler (6.3.1) makes
@@ -14,7 +19,7 @@ struct RoomTable: ~Copyable {
     let occupancy: RoomOccupancy
     var share = RoomOccupancy.Share()
     /// Whether something has happened since the meter was set.
-    var isUnread = true
+    var isUnread = false
   }
 
   private var entries = Slab<Entry>(slotCountMax: 1 << 16)
@@ -69,8 +74,7 @@ struct RoomTable: ~Copyable {
   mutating func passDeadlines(_ now: Deadline) {
     for slot in 0..<self.entries.slotCount where self.entries.isLive(slot) {
       guard let wake = self.entries[slot].rooms.nextWake, wake <= now else { continue }
-      self.entries[slot].rooms.passDeadlines(
-        Moment(now: now, unixSeconds: WallClock.now().seconds))
+      self.entries[slot].rooms.passDeadlines(Moment(now: now))
       self.touch(slot)
     }
   }
@@ -109,9 +113,7 @@ struct RoomTable: ~Copyable {
     guard let slot = self.touched.popLast() else { return nil }
     self.entries[slot].isUnread = false
     self.entries[slot].rooms.takeActions(&actions)
-    self.entries[slot].meter.publish(
-      self.entries[slot].rooms.counts, roomCount: self.entries[slot].rooms.roomCount,
-      peerCount: self.entries[slot].rooms.peerCount)
+    self.entries[slot].meter.publish(self.entries[slot].rooms.counts)
     return self.entries[slot].route
   }
 
@@ -133,7 +135,7 @@ struct RoomTable: ~Copyable {
     self.entries.insert(
       Entry(
         rooms: rooms, route: route.rules.name, meter: route.roomMeters[worker],
-        occupancy: route.roomOccupancy, isUnread: false),
+        occupancy: route.roomOccupancy),
       as: token)
     self.slots[route.rules.name] = Int(token.slot)
     return Int(token.slot)

@@ -61,7 +61,7 @@ struct RoomTraffic: ~Copyable {
 
 extension Workbench {
   /// The present moment by both clocks.
-  var moment: Moment { Moment(now: self.now, unixSeconds: WallClock.now().seconds) }
+  var moment: Moment { Moment(now: self.now) }
 
   /// A connection of this worker, as rooms know it.
   func socket(_ token: Token) -> PeerSocket { PeerSocket(worker: self.index, token: token) }

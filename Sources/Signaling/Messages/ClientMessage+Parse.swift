@@ -142,8 +142,7 @@ private struct MessageReading: ~Escapable {
   private func nameChange() throws(MessageFault) -> ClientMessage.Change<String> {
     guard let place = self.members[.name] else { return .keep }
     if JSONValue.kind(self.text.extracting(place)) == .null { return .clear }
-    guard let name = try self.text(.name) else { return .clear }
-    return .set(try PeerName.checked(name))
+    return .set(try PeerName.checked(try self.requiredText(.name)))
   }
 
   private func metaChange() throws(MessageFault) -> ClientMessage.Change<[UInt8]> {
@@ -211,9 +210,7 @@ private struct MessageReading: ~Escapable {
 
   private func text(_ name: Members.Name) throws(MessageFault) -> String? {
     guard let place = self.members[name] else { return nil }
-    let value = self.text.extracting(place)
-    if JSONValue.kind(value) == .null { return nil }
-    guard let text = JSONValue.text(value) else {
+    guard let text = JSONValue.text(self.text.extracting(place)) else {
       throw MessageFault(.badMessage, "\"\(name.text)\" is no string.")
     }
     return text
@@ -250,12 +247,7 @@ extension JSONValue.Kind {
 
 /// Whether a JSON string is this word, written without escapes.
 private func isString(_ value: Span<UInt8>, _ word: StaticString) -> Bool {
-  guard value.count == word.utf8CodeUnitCount + 2, value[0] == UInt8(ascii: "\"") else {
-    return false
-  }
-  for index in 0..<word.utf8CodeUnitCount
-  where unsafe value[index + 1] != word.utf8Start[index] { return false }
-  return true
+  JSONValue.kind(value) == .string && isSame(value.extracting(1..<value.count - 1), word)
 }
 
 extension PeerID {

@@ -74,18 +74,12 @@ struct Members {
   /// - Parameter string: the name with its quotation marks. One with escapes means what it stands for.
   private static func name(_ string: Span<UInt8>) -> Name? {
     let octets = string.extracting(1..<string.count - 1)
-    for name in Name.allCases where Self.isSame(octets, name.text) { return name }
+    for name in Name.allCases where isSame(octets, name.text) { return name }
     for index in octets.indices where octets[index] == UInt8(ascii: "\\") {
       let text = JSONValue.text(string)
       return Name.allCases.first { "\($0.text)" == text }
     }
     return nil
-  }
-
-  private static func isSame(_ octets: Span<UInt8>, _ text: StaticString) -> Bool {
-    guard octets.count == text.utf8CodeUnitCount else { return false }
-    for index in octets.indices where unsafe octets[index] != text.utf8Start[index] { return false }
-    return true
   }
 
   private static func words(_ fault: JSONScanner.Fault) -> String {
@@ -100,4 +94,11 @@ struct Members {
     let place = self.places[name.rawValue]
     return place.end == 0 ? nil : Int(place.start)..<Int(place.end)
   }
+}
+
+/// Whether octets are this text.
+func isSame(_ octets: Span<UInt8>, _ text: StaticString) -> Bool {
+  guard octets.count == text.utf8CodeUnitCount else { return false }
+  for index in octets.indices where unsafe octets[index] != text.utf8Start[index] { return false }
+  return true
 }

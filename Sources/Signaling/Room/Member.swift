@@ -63,9 +63,6 @@ struct Member: Sendable {
   /// Whether there is nobody to send to for now.
   var isAway: Bool { self.socket == nil }
 
-  /// Whether it is the polite one towards another peer.
-  func isPolite(towards other: PeerID) -> Bool { self.id < other }
-
   var notice: PeerNotice {
     PeerNotice(
       id: self.id, name: self.name, role: self.role, subject: self.pass.subject,

@@ -283,4 +283,9 @@ public struct RoomCounts: Sendable, Equatable {
 
   /// Nothing yet.
   public init() {}
+
+  /// Rooms that there are, empty ones included.
+  public var roomCount: Int { Int(self.roomsOpened - self.roomsClosed) }
+  /// Peers that have a place.
+  public var peerCount: Int { Int(self.joins - self.departures) }
 }

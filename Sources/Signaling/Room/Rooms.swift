@@ -11,8 +11,6 @@ public struct Rooms: ~Copyable {
   }
 
   private var terms: RoomTerms
-  private let secret: [UInt8]
-  private let route: String
   private var rooms = Slab<Room>(slotCountMax: 1 << 20)
   private var slots: [RoomName: Int] = [:]
   private var places: [PeerSocket: Place] = [:]
@@ -27,30 +25,20 @@ public struct Rooms: ~Copyable {
   public init(
     route: String, _ rules: RoomRules, _ limits: PeerLimits, secret: [UInt8], now: Deadline
   ) {
-    self.route = route
-    self.secret = secret
     self.terms = RoomTerms(rules, ResumeSigner(secret: secret, route: route), limits)
     self.wheel = TimerWheel(now: now)
   }
 
   /// Rooms that there are, empty ones included.
-  public var roomCount: Int { self.slots.count }
+  public var roomCount: Int { self.counts.roomCount }
   /// What happened so far.
   public var counts: RoomCounts { self.turn.counts }
   /// Peers that have a place.
-  public var peerCount: Int { Int(self.turn.counts.joins - self.turn.counts.departures) }
+  public var peerCount: Int { self.counts.peerCount }
 
   /// Exchanges what there is to do for an empty list, whose memory is used again.
   public mutating func takeActions(_ actions: inout [RoomAction]) {
     swap(&actions, &self.turn.actions)
-  }
-
-  /// What there is to do, once.
-  public mutating func takeActions() -> [RoomAction] {
-    guard !self.turn.actions.isEmpty else { return [] }
-    let actions = self.turn.actions
-    self.turn.actions = []
-    return actions
   }
 
   /// When ``passDeadlines(_:)`` has something to do, at the latest; `nil` for never.

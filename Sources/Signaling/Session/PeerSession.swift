@@ -61,12 +61,8 @@ public struct PeerSession: Sendable {
     self.begunAt = now
     self.heardAt = now
     self.phase = greets ? .greeting : .attending
-    self.messages = terms.messages.map {
-      TokenBucket(perSecond: $0.perSecond, burst: $0.burst, now: now)
-    }
-    self.octets = terms.octets.map {
-      TokenBucket(perSecond: $0.perSecond, burst: $0.burst, now: now)
-    }
+    self.messages = terms.messages?.bucket(now: now)
+    self.octets = terms.octets?.bucket(now: now)
   }
 
   /// Whether the connection may be read.
@@ -105,13 +101,8 @@ public struct PeerSession: Sendable {
   public mutating func adopt(_ terms: SessionTerms, now: Deadline) {
     guard terms !== self.terms else { return }
     self.terms = terms
-    self.messages = terms.messages.map {
-      TokenBucket(perSecond: $0.perSecond, burst: $0.burst, now: now)
-        .keeping(self.messages, now: now)
-    }
-    self.octets = terms.octets.map {
-      TokenBucket(perSecond: $0.perSecond, burst: $0.burst, now: now).keeping(self.octets, now: now)
-    }
+    self.messages = terms.messages?.bucket(now: now).keeping(self.messages, now: now)
+    self.octets = terms.octets?.bucket(now: now).keeping(self.octets, now: now)
     if self.throttledUntil != nil { self.throttledUntil = now }
   }
 }

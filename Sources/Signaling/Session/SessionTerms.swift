@@ -1,3 +1,5 @@
+internal import Net
+
 /// What holds for every connection of a route's peers.
 public final class SessionTerms: Sendable {
   /// How fast something may come.
@@ -14,6 +16,11 @@ public final class SessionTerms: Sendable {
       self.perSecond = perSecond
       self.burst = burst
       self.closes = closes
+    }
+
+    /// A full bucket of it.
+    func bucket(now: Deadline) -> TokenBucket {
+      TokenBucket(perSecond: self.perSecond, burst: self.burst, now: now)
     }
   }
 

@@ -4,15 +4,11 @@ import asyncio
 import json
 import socket
 import struct
-import subprocess
 import threading
 from contextlib import suppress
-from pathlib import Path
 
 from .authority import pair
-from .backends import Program, free_port
 from .rooms import configuration
-from .wire import connect
 
 PATIENCE = 45
 
@@ -305,29 +301,3 @@ class Line:
         Nobody is told.
         """
         self.do(lambda: self.silent.update(*(self.held[way] for way in ways)))
-
-
-class Turn(Program):
-    """coturn (Debian package `coturn`) on the loopback."""
-
-    def __init__(self, program, directory, secret):
-        self.program, self.directory, self.secret = program, Path(directory), secret
-
-    def __enter__(self):
-        self.port = free_port()
-        self.start(
-            self.program, "-n", "--listening-ip=127.0.0.1", "--relay-ip=127.0.0.1",
-            f"--listening-port={self.port}", "--realm=rooms.example", "--use-auth-secret",
-            f"--static-auth-secret={self.secret}", "--allow-loopback-peers", "--no-cli",
-            "--no-tls", "--no-dtls", f"--log-file={self.directory / 'log'}", "--simple-log",
-            f"--pidfile={self.directory / 'pid'}", f"--userdb={self.directory / 'users'}",
-            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-        )  # fmt: skip
-        return self
-
-    def accepts(self):
-        assert self.process.poll() is None, "coturn ended by itself"
-        with suppress(OSError):
-            connect(f"127.0.0.1:{self.port}").close()
-            return True
-        return False
