@@ -91,11 +91,29 @@ extension Buffer {
 }
 
 extension Buffer {
+  /// Copies the octets of a range behind those of an array.
+  public borrowing func copy(_ range: Range<Int>, onto octets: inout [UInt8]) {
+    precondition(range.lowerBound >= 0 && range.upperBound <= self.count)
+    unsafe octets.append(
+      contentsOf: unsafe UnsafeRawBufferPointer(rebasing: self.unsafeOctets[range]))
+  }
+
   /// Copies all but the first `start` octets behind those of an array.
   public borrowing func copyTail(from start: Int, onto octets: inout [UInt8]) {
     precondition(start >= 0 && start <= self.count)
     unsafe octets.append(
       contentsOf: unsafe UnsafeRawBufferPointer(rebasing: self.unsafeOctets[start...]))
+  }
+
+  /// Copies the octets at `range` to `offset`, both counted from the first octet that is not consumed.
+  /// The places may overlap; how many octets there are stays as it is.
+  public mutating func move(_ range: Range<Int>, to offset: Int) {
+    precondition(range.lowerBound >= 0 && range.upperBound <= self.count)
+    precondition(offset >= 0 && offset <= self.count &- range.count)
+    // SAFETY: both places lie within [start, end) by the preconditions above. memmove(3), which this
+    // is, lets them overlap.
+    unsafe (self.base + self.start + offset).copyMemory(
+      from: self.base + self.start + range.lowerBound, byteCount: range.count)
   }
 
   /// Drops all but the first `count` octets.

@@ -90,18 +90,66 @@ extension UnsafeMutablePointer<Chunk> {
 
   /// Moves all of the buffer's octets to the end of the queue.
   public mutating func append(_ buffer: inout Buffer, from pool: inout ChunkPool) {
-    while !buffer.isEmpty {
+    unsafe self.append(buffer.unsafeOctets, from: &pool)
+    buffer.clear()
+  }
+
+  /// Copies octets to the end of the queue.
+  public mutating func append(_ octets: Span<UInt8>, from pool: inout ChunkPool) {
+    unsafe octets.withUnsafeBytes { unsafe self.append($0, from: &pool) }
+  }
+
+  /// Copies octets to the end of the queue: those of a C library, which lie outside of it.
+  @unsafe public mutating func append(
+    _ octets: UnsafeRawBufferPointer, from pool: inout ChunkPool
+  ) {
+    guard var source = octets.baseAddress else { return }
+    var left = octets.count
+    while left > 0 {
       let chunk = unsafe self.tailWithSpace(&pool)
-      let free = unsafe Chunk.octetCountMax - chunk.pointee.end
-      let count = min(free, buffer.count)
-      // SAFETY: `count` octets fit behind the chunk's end, and the buffer holds as many.
-      if let source = unsafe buffer.unsafeOctets.baseAddress {
-        unsafe (chunk.octets + chunk.pointee.end).copyMemory(from: source, byteCount: count)
-      }
-      unsafe chunk.pointee.end += count
-      self.count += count
-      buffer.consume(count)
+      let count = unsafe min(Chunk.octetCountMax &- chunk.pointee.end, left)
+      // SAFETY: `count` octets fit behind the chunk's end, and the source holds as many.
+      unsafe (chunk.octets + chunk.pointee.end).copyMemory(from: source, byteCount: count)
+      unsafe chunk.pointee.end &+= count
+      self.count &+= count
+      unsafe source += count
+      left &-= count
     }
+  }
+
+  /// Moves all that another queue holds to the end of this one, chunk by chunk without a copy.
+  public mutating func append(contentsOf other: inout ByteQueue) {
+    guard let first = unsafe other.head else { return }
+    if let tail = unsafe self.tail {
+      unsafe tail.pointee.next = first
+    } else {
+      unsafe self.head = first
+    }
+    unsafe self.tail = other.tail
+    self.count += other.count
+    unsafe other.head = nil
+    unsafe other.tail = nil
+    other.count = 0
+  }
+
+  /// Moves the first octets, `byteCountMax` at most and as many as have room, behind those of a
+  /// buffer, and gives their count.
+  public mutating func take(
+    into buffer: inout Buffer, upTo byteCountMax: Int, sparing pool: inout ChunkPool
+  ) -> Int {
+    let total = max(0, min(self.count, byteCountMax, buffer.freeCount))
+    var left = total
+    while left > 0, let chunk = unsafe self.head {
+      let count = unsafe min(left, chunk.pointee.end - chunk.pointee.start)
+      // SAFETY: [start, end) of each chunk was written, and the buffer has room for all of `left`.
+      if let room = unsafe buffer.unsafeFreeSpace.baseAddress {
+        unsafe room.copyMemory(from: chunk.octets + chunk.pointee.start, byteCount: count)
+      }
+      buffer.produced(count)
+      self.drop(count, into: &pool)
+      left -= count
+    }
+    return total
   }
 
   /// Sends as much as the socket takes. `.octets` says how much left the queue.

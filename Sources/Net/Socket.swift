@@ -28,6 +28,10 @@ public struct Socket: ~Copyable, Sendable {
 
   init(_ descriptor: consuming OwnedDescriptor) { self.descriptor = descriptor }
 
+  /// The place of a socket, empty: for what travels on another connection's. Of all that follows,
+  /// only ``close()`` may be called.
+  public static var none: Socket { Socket(.none) }
+
   /// Closes now. Octets that the kernel still holds for the peer are sent on.
   public consuming func close() { self.descriptor.close() }
 
@@ -97,6 +101,13 @@ public struct Socket: ~Copyable, Sendable {
       case let code: return .failed(Self.peerFault(code))
       }
     }
+  }
+
+  /// Where the connection is on this side; `nil` where the kernel does not say.
+  public borrowing func localAddress() -> SocketAddress? {
+    let number = self.descriptor.rawValue
+    // SAFETY: getsockname fills at most the length it is given.
+    return unsafe SocketAddress.reading { unsafe _ = getsockname(number, $0, &$1) }
   }
 
   /// Octets that the kernel holds for the peer, which has not taken them yet.

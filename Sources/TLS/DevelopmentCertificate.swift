@@ -4,8 +4,11 @@ extension ServerContext {
   /// A context with a certificate that is made for this run, for trying things out on one machine:
   /// P-256, valid for 30 days for `localhost`, 127.0.0.1 and ::1, signed by itself. Its key never
   /// leaves the process.
-  public convenience init(developmentFor minimumVersion: TLSVersion) throws(ContextError) {
+  public convenience init(
+    developmentFor minimumVersion: TLSVersion, offersHTTP2: Bool = false
+  ) throws(ContextError) {
     let context = try Self.context(minimumVersion)
+    context.chooseProtocols(includingHTTP2: offersHTTP2)
     ErrorQueue.clear()
     guard let key = unsafe sluice_EVP_EC_gen("P-256") else {
       throw ContextError(.context, "OpenSSL makes no key: \(ErrorQueue.takeReason())")

@@ -28,13 +28,16 @@ public final class ServerContext: Sendable {
   ///   - minimumVersion: older clients are refused.
   ///   - clientCA: a PEM file; where given, every client must show a certificate signed by one of
   ///     its authorities.
+  ///   - offersHTTP2: whether clients that offer `h2` get it (RFC 7301); HTTP/1.1 otherwise.
   public convenience init(
-    certificates: [CertificateFiles], minimumVersion: TLSVersion, clientCA: String?
+    certificates: [CertificateFiles], minimumVersion: TLSVersion, clientCA: String?,
+    offersHTTP2: Bool = false
   ) throws(ContextError) {
     var contexts: [Context] = []
     var names: [String: Context] = [:]
     for (index, files) in certificates.enumerated() {
       let context = try Self.context(files, index, minimumVersion, clientCA)
+      context.chooseProtocols(includingHTTP2: offersHTTP2)
       for name in CertificateNames.dnsNames(of: context) where names[name] == nil {
         names[name] = context
       }
@@ -73,7 +76,7 @@ public final class ServerContext: Sendable {
     unsafe _ = SSL_CTX_set_options(context.pointer, options)
     unsafe _ = sluice_SSL_CTX_set1_groups_list(context.pointer, "X25519:P-256:P-384")
     Self.enableTickets(context)
-    unsafe SSL_CTX_set_alpn_select_cb(context.pointer, chooseProtocol, nil)
+    context.chooseProtocols(includingHTTP2: false)
     return context
   }
 
@@ -149,28 +152,4 @@ private func chooseCertificate(
     unsafe SSL_set_SSL_CTX(ssl, context.pointer)
   }
   return SSL_TLSEXT_ERR_OK
-}
-
-/// RFC 7301 §3.2: HTTP/1.1 where the client offers it, a fatal alert where it offers only others.
-private func chooseProtocol(
-  ssl: OpaquePointer?, chosen: UnsafeMutablePointer<UnsafePointer<UInt8>?>?,
-  chosenCount: UnsafeMutablePointer<UInt8>?, offered: UnsafePointer<UInt8>?, offeredCount: UInt32,
-  argument: UnsafeMutableRawPointer?
-) -> CInt {
-  // SAFETY: OpenSSL hands over a list that it has checked, of `offeredCount` octets, and two places
-  // for the result, which may point into the list.
-  let list = unsafe UnsafeBufferPointer(start: offered, count: Int(offeredCount))
-  let wanted = Array("http/1.1".utf8)
-  var index = 0
-  while index < list.count {
-    let count = unsafe Int(list[index])
-    let name = index + 1..<min(index + 1 + count, list.count)
-    if unsafe list[name].elementsEqual(wanted) {
-      unsafe chosen?.pointee = offered.map { unsafe $0 + name.lowerBound }
-      unsafe chosenCount?.pointee = UInt8(count)
-      return SSL_TLSEXT_ERR_OK
-    }
-    index = name.upperBound
-  }
-  return SSL_TLSEXT_ERR_ALERT_FATAL
 }

@@ -20,7 +20,7 @@ public struct TLSFault: Error, Equatable, Sendable {
   /// The most a record adds to it: header, content type, explicit nonce, tag.
   public static let recordOverheadByteCountMax = 256
 
-  private let ssl: OpaquePointer
+  let ssl: OpaquePointer
   /// Kept until the handshake is done: its callbacks use tables that the context owns.
   private var serverContext: ServerContext?
 

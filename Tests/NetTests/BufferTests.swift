@@ -74,6 +74,22 @@ struct BufferTests {
     #expect(again == [])
   }
 
+  @Test("octets move within it, over one another in both directions")
+  func move() {
+    for (range, offset, expected) in [
+      (2..<6, 0, [2, 3, 4, 5, 4, 5]), (0..<4, 2, [0, 1, 0, 1, 2, 3]),
+      (1..<3, 1, [0, 1, 2, 3, 4, 5]),
+      (6..<6, 6, [0, 1, 2, 3, 4, 5]), (5..<6, 0, [5, 1, 2, 3, 4, 5]),
+    ] as [(Range<Int>, Int, [UInt8])] {
+      var buffer = Buffer(capacity: 8)
+      buffer.append([9, 0, 1, 2, 3, 4, 5].span)
+      buffer.consume(1)
+      buffer.move(range, to: offset)
+      let octets = buffer.copied
+      #expect(octets == expected, "\(range) to \(offset)")
+    }
+  }
+
   @Test("octets that a C function wrote are there after produced")
   func produced() {
     var buffer = Buffer(capacity: 4)
