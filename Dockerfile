@@ -11,7 +11,7 @@ RUN scripts/build-static /sluice
 
 FROM debian:12-slim
 RUN apt-get update \
-  && apt-get install --yes --no-install-recommends ca-certificates libssl3 libstdc++6 zlib1g \
+  && apt-get install --yes --no-install-recommends ca-certificates libnghttp2-14 libssl3 libstdc++6 zlib1g \
   && rm -rf /var/lib/apt/lists/* \
   && useradd --system --no-create-home --shell /usr/sbin/nologin sluice
 COPY --from=build /sluice /usr/local/bin/sluice

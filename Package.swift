@@ -56,6 +56,8 @@ let package = Package(
   targets: [
     .systemLibrary(
       name: "COpenSSL", pkgConfig: "openssl", providers: [.apt(["libssl-dev", "pkg-config"])]),
+    .systemLibrary(
+      name: "CNGHTTP2", pkgConfig: "libnghttp2", providers: [.apt(["libnghttp2-dev"])]),
     .systemLibrary(name: "CZlib", pkgConfig: "zlib", providers: [.apt(["zlib1g-dev"])]),
     .target(name: "CLinux", linkerSettings: [.linkedLibrary("resolv")]),
 
@@ -63,7 +65,8 @@ let package = Package(
     library("TLS", ["COpenSSL", "CLinux", "Net"]),
     library("HTTP", ["Net"]),
     library("WebSocket", ["HTTP", crypto]),
-    library("Transport", ["Net", "TLS"]),
+    library("HTTP2", ["CNGHTTP2", "Net", "HTTP"]),
+    library("Transport", ["Net", "TLS", "HTTP", "HTTP2"]),
     library("Admission", ["Net", "HTTP", crypto]),
     library("Upstream", ["Net", "TLS", crypto]),
     library("Compression", ["CZlib", "Net", "WebSocket"]),
@@ -80,8 +83,8 @@ let package = Package(
     .target(
       name: "Edge",
       dependencies: [
-        "Net", "TLS", "HTTP", "WebSocket", "Compression", "Transport", "Admission", "Upstream",
-        "Tunnel", "Signaling", "Telemetry", "Configuration", logging, crypto,
+        "Net", "TLS", "HTTP", "HTTP2", "WebSocket", "Compression", "Transport", "Admission",
+        "Upstream", "Tunnel", "Signaling", "Telemetry", "Configuration", logging, crypto,
       ],
       resources: [.embedInCode("Pages/demo.html"), .embedInCode("Pages/sluice-rooms.js")],
       swiftSettings: settings),
@@ -112,12 +115,16 @@ let package = Package(
         "Configuration", "Edge", "Control", "Echo", logging, arguments,
       ], swiftSettings: settings),
     .executableTarget(
-      name: "bench", dependencies: ["Net", "TLS", "HTTP", "WebSocket", "Transport", arguments],
+      name: "bench",
+      dependencies: [
+        "CNGHTTP2", "Net", "TLS", "HTTP", "HTTP2", "WebSocket", "Transport", arguments,
+      ],
       path: "Benchmarks/Bench", swiftSettings: settings),
 
     tests("Net"),
     tests("TLS", ["Net", "COpenSSL"]),
     tests("HTTP", ["Net"]),
+    tests("HTTP2", ["CNGHTTP2", "HTTP", "Net"]),
     tests("WebSocket", ["HTTP", "Net"]),
     tests("Admission", ["Net", "HTTP"]),
     tests("Transport", ["Net", "TLS"]),
@@ -128,7 +135,8 @@ let package = Package(
     tests("Signaling", ["Net", "WebSocket", crypto]),
     tests("Telemetry", ["Net", "WebSocket", logging]),
     .testTarget(
-      name: "BenchTests", dependencies: ["bench", "Net", "HTTP", "WebSocket"],
+      name: "BenchTests",
+      dependencies: ["bench", "CNGHTTP2", "Net", "HTTP", "HTTP2", "WebSocket"],
       swiftSettings: settings),
     tests("Control", ["Net", "HTTP", "Admission", "Signaling", "Configuration"]),
     tests("Token", ["Net", "HTTP", "Admission", jwtKit, crypto]),

@@ -45,20 +45,24 @@ public struct AdmissionRules: Sendable {
   public var requireOrigin: Bool
   /// How a client shows who it is; `nil` where everybody may connect.
   public var credentials: CredentialRules?
-  /// Connections that one client may have open on the route.
+  /// WebSockets and ordinary requests that one client may have open on the route, together.
   public var connectionsPerClient: Int?
   /// Upgrades that one client may ask for on the route.
   public var upgradesPerClient: Rate?
+  /// Ordinary requests that one client may send on the route.
+  public var requestsPerClient: Rate?
 
   /// Rules. There is no default for `origins`: a route says whom it trusts.
   public init(
     origins: OriginRule, requireOrigin: Bool = false, credentials: CredentialRules? = nil,
-    connectionsPerClient: Int? = nil, upgradesPerClient: Rate? = nil
+    connectionsPerClient: Int? = nil, upgradesPerClient: Rate? = nil,
+    requestsPerClient: Rate? = nil
   ) {
     self.origins = origins
     self.requireOrigin = requireOrigin
     self.credentials = credentials
     self.connectionsPerClient = connectionsPerClient
     self.upgradesPerClient = upgradesPerClient
+    self.requestsPerClient = requestsPerClient
   }
 }

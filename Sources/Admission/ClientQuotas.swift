@@ -1,19 +1,28 @@
 public import Net
 import Synchronization
 
-/// How many connections each client has on each route, and how fast it asks for more.
+/// How many WebSockets and requests each client has open on each route, and how fast it asks for
+/// more.
 ///
 /// One table for the whole process, because a client's connections land on any worker. It is split
-/// into shards, each behind a lock that is held for one look-up, once per upgrade and once per
-/// close; nothing here is touched by a message.
+/// into shards, each behind a lock that is held for one look-up, once per upgrade or request and once
+/// when it ends; nothing here is touched by a message.
 public final class ClientQuotas: Sendable {
+  /// What a client asks for. Each has a rate of its own.
+  public enum Kind: Sendable {
+    /// A WebSocket.
+    case upgrade
+    /// An answer to an ordinary request.
+    case request
+  }
+
   /// What became of an attempt to enter.
   public enum OnEnter: Equatable, Sendable {
     /// It counts from now on, until ``ClientQuotas/leave(client:route:rules:)``.
     case entered
     /// The client has all the connections it may have.
     case tooManyConnections
-    /// The client comes too often; after this time the next attempt would pass.
+    /// The client asks for this kind of thing too often; after this time the next attempt would pass.
     case tooManyUpgrades(retryAfter: Duration)
   }
 
@@ -28,21 +37,23 @@ public final class ClientQuotas: Sendable {
     self.shards = (0..<shardCount).map { _ in Shard(entryCountMax: perShard) }
   }
 
-  /// Counts one upgrade of a client on a route, if the rules let it in.
+  /// Counts one upgrade or request of a client on a route, if the rules let it in.
   ///
   /// A refused attempt costs nothing: neither a connection nor a permit. A client whose address is
   /// not known (`nil`) is not counted.
   public func enter(
-    client: IPAddress?, route: String, rules: AdmissionRules, now: Deadline
+    client: IPAddress?, route: String, rules: AdmissionRules, as kind: Kind = .upgrade,
+    now: Deadline
   ) -> OnEnter {
-    guard let client, rules.connectionsPerClient != nil || rules.upgradesPerClient != nil else {
-      return .entered
-    }
+    let rate = rules.rate(of: kind)
+    guard let client, rules.connectionsPerClient != nil || rate != nil else { return .entered }
     let key = ClientKey(client: client, route: route)
-    return self.shard(of: key).table.withLock { $0.enter(key, rules: rules, now: now) }
+    return self.shard(of: key).table.withLock { table in
+      table.enter(key, countMax: rules.connectionsPerClient, kind, rate, now: now)
+    }
   }
 
-  /// Takes a connection that had entered out of the count. `rules` are those it entered under.
+  /// Takes what had entered out of the count. `rules` are those it entered under.
   public func leave(client: IPAddress?, route: String, rules: AdmissionRules) {
     guard let client, rules.connectionsPerClient != nil else { return }
     let key = ClientKey(client: client, route: route)
@@ -57,6 +68,15 @@ public final class ClientQuotas: Sendable {
   private func shard(of key: ClientKey) -> Shard {
     // The high bits: the low ones choose the place inside the shard's dictionary.
     self.shards[Int(UInt(bitPattern: key.hashValue) >> 60) % self.shards.count]
+  }
+}
+
+extension AdmissionRules {
+  fileprivate func rate(of kind: ClientQuotas.Kind) -> Rate? {
+    switch kind {
+    case .upgrade: self.upgradesPerClient
+    case .request: self.requestsPerClient
+    }
   }
 }
 
@@ -81,13 +101,18 @@ private final class Shard: Sendable {
 private struct QuotaTable {
   struct Entry {
     var connectionCount = 0
-    /// When the bucket will be full again, in nanoseconds of the monotonic clock (the "theoretical
-    /// arrival time" of the generic cell rate algorithm): the whole state of a token bucket.
-    var fullAt: UInt64 = 0
+    /// When the bucket of upgrades will be full again, in nanoseconds of the monotonic clock (the
+    /// "theoretical arrival time" of the generic cell rate algorithm): its whole state.
+    var upgradesFullAt: UInt64 = 0
+    /// The same of the bucket of requests.
+    var requestsFullAt: UInt64 = 0
 
     func isIdle(at now: Deadline) -> Bool {
-      self.connectionCount == 0 && self.fullAt <= now.nanoseconds
+      self.connectionCount == 0 && max(self.upgradesFullAt, self.requestsFullAt) <= now.nanoseconds
     }
+
+    /// Whether no bucket was ever used.
+    var isFresh: Bool { self.upgradesFullAt == 0 && self.requestsFullAt == 0 }
   }
 
   var entries: [ClientKey: Entry] = [:]
@@ -99,14 +124,14 @@ private struct QuotaTable {
   init(entryCountMax: Int) { self.entryCountMax = entryCountMax }
 
   mutating func enter(
-    _ key: ClientKey, rules: AdmissionRules, now: Deadline
+    _ key: ClientKey, countMax: Int?, _ kind: ClientQuotas.Kind, _ rate: Rate?, now: Deadline
   ) -> ClientQuotas.OnEnter {
     var entry = self.entries[key] ?? Entry()
-    if let limit = rules.connectionsPerClient {
-      guard entry.connectionCount < limit else { return .tooManyConnections }
+    if let countMax {
+      guard entry.connectionCount < countMax else { return .tooManyConnections }
       entry.connectionCount += 1
     }
-    if let rate = rules.upgradesPerClient, let wait = entry.takePermit(of: rate, now: now) {
+    if let rate, let wait = entry.takePermit(for: kind, of: rate, now: now) {
       return .tooManyUpgrades(retryAfter: wait)
     }
     guard self.entries[key] != nil || self.hasRoom(at: now) else { return .tooManyConnections }
@@ -117,9 +142,9 @@ private struct QuotaTable {
   mutating func leave(_ key: ClientKey) {
     guard var entry = self.entries[key], entry.connectionCount > 0 else { return }
     entry.connectionCount -= 1
-    // The bucket outlives the connection, or closing would be a way to get a fresh one. An entry
-    // whose bucket was never used has nothing left to say.
-    self.entries[key] = entry.connectionCount == 0 && entry.fullAt == 0 ? nil : entry
+    // A bucket outlives the connection, or closing would be a way to get a fresh one. An entry
+    // whose buckets were never used has nothing left to say.
+    self.entries[key] = entry.connectionCount == 0 && entry.isFresh ? nil : entry
   }
 
   private mutating func hasRoom(at now: Deadline) -> Bool {
@@ -133,16 +158,27 @@ private struct QuotaTable {
 
 extension QuotaTable.Entry {
   /// Uses one permit; or, where there is none, says how long until there is one.
-  fileprivate mutating func takePermit(of rate: Rate, now: Deadline) -> Duration? {
+  fileprivate mutating func takePermit(
+    for kind: ClientQuotas.Kind, of rate: Rate, now: Deadline
+  ) -> Duration? {
+    switch kind {
+    case .upgrade: Self.takePermit(of: rate, &self.upgradesFullAt, now: now)
+    case .request: Self.takePermit(of: rate, &self.requestsFullAt, now: now)
+    }
+  }
+
+  private static func takePermit(
+    of rate: Rate, _ bucketFullAt: inout UInt64, now: Deadline
+  ) -> Duration? {
     let interval = 1e9 / rate.permitsPerSecond
     let depth = UInt64(clampingNanoseconds: interval * (rate.burst - 1))
-    let fullAt = max(self.fullAt, now.nanoseconds)
+    let fullAt = max(bucketFullAt, now.nanoseconds)
     let ahead = fullAt - now.nanoseconds
     guard ahead <= depth else {
       return .nanoseconds(Int64(clamping: ahead - depth))
     }
     let (sum, overflow) = fullAt.addingReportingOverflow(UInt64(clampingNanoseconds: interval))
-    self.fullAt = overflow ? .max : sum
+    bucketFullAt = overflow ? .max : sum
     return nil
   }
 }

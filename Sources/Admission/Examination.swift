@@ -52,11 +52,15 @@ public struct Admitted: Sendable {
 
 /// Whether a request may pass: its origin, then what it carries to show who sends it.
 ///
-/// - Parameter subprotocols: the members of Sec-WebSocket-Protocol, in order.
+/// - Parameters:
+///   - subprotocols: the members of Sec-WebSocket-Protocol, in order.
+///   - isUpgrade: whether it asks for a WebSocket. Only then its origin counts: what a page of another
+///     origin may read of ordinary answers, browsers decide (see ``CORSRules``), while nothing else keeps it
+///     from a WebSocket.
 public func examine(
-  _ head: RequestHead, subprotocols: [String], rules: AdmissionRules
+  _ head: RequestHead, subprotocols: [String], rules: AdmissionRules, isUpgrade: Bool = true
 ) -> Examination {
-  if let refusal = originRefusal(head.fields, rules: rules) { return .refuse(refusal) }
+  if isUpgrade, let refusal = originRefusal(head.fields, rules: rules) { return .refuse(refusal) }
   guard let credentials = rules.credentials else { return .admit(Admitted(method: .none)) }
   let key = credentials.apiKeys.map { $0.find(in: head.fields) } ?? .absent
   if key == .known { return .admit(Admitted(method: .apiKey)) }

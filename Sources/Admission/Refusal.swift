@@ -63,6 +63,27 @@ extension Refusal {
   public static let headTimedOut = Refusal(
     status: 408, error: "head_timed_out", reason: "The request head did not arrive in time.")
 
+  /// The content was not complete in time.
+  public static let bodyTimedOut = Refusal(
+    status: 408, error: "body_timed_out", reason: "The request's content did not arrive in time.")
+
+  /// The content is longer than the route takes.
+  public static let bodyTooLarge = Refusal(
+    status: 413, error: "body_too_large",
+    reason: "The request's content is longer than is taken here.")
+
+  /// The content breaks a rule of its framing.
+  public static func malformedBody(_ error: HeadError) -> Refusal {
+    Refusal(status: 400, error: "malformed_body", reason: error.reason)
+  }
+
+  /// The method is not one of those that are answered here (RFC 9110 §15.5.6).
+  public static func methodNotAllowed(allow methods: [String]) -> Refusal {
+    Refusal(
+      status: 405, error: Self.word(forStatus: 405), reason: "This method is not answered here.",
+      fields: [Field(name: "Allow", value: methods.joined(separator: ", "))])
+  }
+
   /// No route answers for this host and path.
   public static let noRoute = Refusal(
     status: 404, error: "no_route", reason: "No route answers for this host and path.")
@@ -158,6 +179,13 @@ extension Refusal {
   public static func tooManyUpgrades(retryAfter: Duration) -> Refusal {
     Refusal(
       status: 429, error: "too_many_upgrades", reason: "This client connects too often.",
+      fields: [Self.retry(after: retryAfter)])
+  }
+
+  /// The client sends requests faster than it may.
+  public static func tooManyRequests(retryAfter: Duration) -> Refusal {
+    Refusal(
+      status: 429, error: "too_many_requests", reason: "This client sends requests too often.",
       fields: [Self.retry(after: retryAfter)])
   }
 

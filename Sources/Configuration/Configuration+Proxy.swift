@@ -5,7 +5,7 @@ public import Upstream
 
 extension Configuration {
   /// What `sluice proxy` runs without a file: one route for every host and path and from every
-  /// origin, one server.
+  /// origin, one server, which gets WebSockets and ordinary requests.
   ///
   /// - Parameters:
   ///   - server: where everything goes; verified with the system's authorities if it speaks TLS.
@@ -18,7 +18,7 @@ extension Configuration {
     if server.scheme == .wss { group.tls = try ClientContext(ca: nil, serverName: nil) }
     let route = RouteRules(
       name: name, match: RouteMatch(hosts: [], path: .prefix("/")),
-      admission: AdmissionRules(origins: .any), destination: .upstream(name))
+      admission: AdmissionRules(origins: .any), destination: .upstream(name), http: HTTPRules())
     return Configuration(
       listeners: listeners, routes: [route], upstreams: [group], log: LogRules(format: .text))
   }

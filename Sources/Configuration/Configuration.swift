@@ -61,16 +61,23 @@ public struct Configuration: Sendable {
     public var headByteCountMax: Int
     /// Octets that may wait in the edge for slow peers, all workers together; 1 MiB to 1 TiB.
     public var queuedByteCountMax: Int
+    /// How long a client's connection may be idle between requests; 1 s to 1 h.
+    public var keepAliveTimeout: Duration
+    /// HTTP/2 streams that one connection may have open, 1 to 1000.
+    public var streamCountMax: Int
 
     /// The limits that a file has where it says nothing.
     public init(
       connections: Int = 100_000, handshakeTimeout: Duration = .seconds(10),
-      headByteCountMax: Int = 16 * 1024, queuedByteCountMax: Int = 256 * 1024 * 1024
+      headByteCountMax: Int = 16 * 1024, queuedByteCountMax: Int = 256 * 1024 * 1024,
+      keepAliveTimeout: Duration = .seconds(75), streamCountMax: Int = 128
     ) {
       self.connections = connections
       self.handshakeTimeout = handshakeTimeout
       self.headByteCountMax = headByteCountMax
       self.queuedByteCountMax = queuedByteCountMax
+      self.keepAliveTimeout = keepAliveTimeout
+      self.streamCountMax = streamCountMax
     }
   }
 }

@@ -15,16 +15,32 @@ public struct ListenerRules: Sendable {
   public var tls: ServerContext?
   /// What ``tls`` was made from, for people to see.
   public var tlsSource: ListenerTLSSource?
+  /// Whether HTTP/2 is spoken: over TLS where the client chooses it (ALPN), without TLS where the
+  /// client begins with it (RFC 9113 §3.3).
+  public var http2: Bool
+  /// Whose connections begin with a PROXY protocol header, those on a unix socket among them as soon
+  /// as there is one; empty where nobody's do.
+  public var proxyProtocol: [AddressRange]
+  /// Where requests are sent to come again over TLS; `nil` where they are answered here.
+  public var httpsPort: UInt16?
+  /// The directory whose files answer `/.well-known/acme-challenge/` (RFC 8555 §8.3); `nil` for none.
+  public var challengeDirectory: String?
   /// What its part of the file, and the files named there, came to; empty for one made in code.
   public var fingerprint = ""
 
-  /// A listener at `address`, plain without `tls`.
+  /// A listener at `address`, plain without `tls`. HTTP/2 goes with TLS where `http2` says nothing.
   public init(
-    address: SocketAddress, tls: ServerContext? = nil, tlsSource: ListenerTLSSource? = nil
+    address: SocketAddress, tls: ServerContext? = nil, tlsSource: ListenerTLSSource? = nil,
+    http2: Bool? = nil, proxyProtocol: [AddressRange] = [], httpsPort: UInt16? = nil,
+    challengeDirectory: String? = nil
   ) {
     self.address = address
     self.tls = tls
     self.tlsSource = tlsSource
+    self.http2 = http2 ?? (tls != nil)
+    self.proxyProtocol = proxyProtocol
+    self.httpsPort = httpsPort
+    self.challengeDirectory = challengeDirectory
   }
 }
 
@@ -65,6 +81,8 @@ public struct RouteRules: Sendable {
   public var setPrefix: String?
   /// Where its WebSockets lead.
   public var destination: Destination
+  /// How ordinary requests are forwarded to the same place; `nil` where only WebSockets are.
+  public var http: HTTPRules?
   /// Who is told what happens in its rooms; `nil` for nobody.
   public var webhook: WebhookRules?
   /// What its part of the file, and the files named there, came to; empty for one made in code.
@@ -74,7 +92,8 @@ public struct RouteRules: Sendable {
   public init(
     name: String, match: RouteMatch, admission: AdmissionRules,
     tunnel: TunnelRules = TunnelRules(), headers: HeaderRules = HeaderRules(),
-    stripPrefix: String? = nil, setPrefix: String? = nil, destination: Destination
+    stripPrefix: String? = nil, setPrefix: String? = nil, destination: Destination,
+    http: HTTPRules? = nil
   ) {
     self.name = name
     self.match = match
@@ -84,6 +103,7 @@ public struct RouteRules: Sendable {
     self.stripPrefix = stripPrefix
     self.setPrefix = setPrefix
     self.destination = destination
+    self.http = http
   }
 
   /// Where the WebSockets of a route lead.
@@ -102,6 +122,29 @@ public struct RouteRules: Sendable {
   /// The rules of its rooms; `nil` where it has none.
   public var rooms: RoomRules? {
     if case .rooms(let rules) = self.destination { rules } else { nil }
+  }
+}
+
+/// How a route forwards ordinary requests.
+public struct HTTPRules: Sendable, Hashable {
+  /// From the end of the request to the head of the answer; beyond it 504. 100 ms to 1 h.
+  public var responseTimeout: Duration
+  /// A request or an answer of which nothing moves for so long is given up. 1 s to 24 h.
+  public var silenceTimeout: Duration
+  /// Octets of a request's body; beyond it 413. `nil` for no limit.
+  public var bodyByteCountMax: UInt64?
+  /// What pages of the route's origins may do; `nil` where CORS is the server's own business.
+  public var cors: CORSRules?
+
+  /// The rules that a file has where it says nothing.
+  public init(
+    responseTimeout: Duration = .seconds(60), silenceTimeout: Duration = .seconds(300),
+    bodyByteCountMax: UInt64? = nil, cors: CORSRules? = nil
+  ) {
+    self.responseTimeout = responseTimeout
+    self.silenceTimeout = silenceTimeout
+    self.bodyByteCountMax = bodyByteCountMax
+    self.cors = cors
   }
 }
 

@@ -44,8 +44,26 @@ enum Limits {
   static let awaitedInterval = Duration.milliseconds(50)
   /// Octets of the answer to a probe of a server's health that are looked at.
   static let probeHeadByteCountMax = 16 * 1024
-  /// How long neither side of an answer that is passed through may be silent.
+  /// How long a client may take nothing of an answer, or send nothing of a request's body.
   static let responseTimeout = Duration.seconds(60)
+  /// The window of an HTTP/2 stream at its begin (RFC 9113 §5.2), which is what waits here for a slow
+  /// taker at most; that of a quick one grows to ``Carrier/windowByteCountMax``.
+  static let streamWindowByteCount = 64 * 1024
+  /// The window of an HTTP/2 connection. What has come counts against its stream alone.
+  static let connectionWindowByteCount = 4 * 1024 * 1024
+  /// Octets that may wait for an HTTP/2 client before it is not read any more: it can only have asked
+  /// for them.
+  static let unreadAnswersByteCountMax = 256 * 1024
+  /// How long an HTTP/2 client with open streams may be silent before it is asked whether it is there,
+  /// and how long it may take to say so.
+  static let pingInterval = Duration.seconds(45)
+  static let pingTimeout = Duration.seconds(15)
+  /// How long a window of a few octets is let open further before it is used.
+  static let smallWindowTimeout = Duration.milliseconds(200)
+  /// Octets of a body that are copied behind their head, so that both go out at once.
+  static let joinedByteCountMax = 32 * 1024
+  /// Octets of a file that answers a certificate authority.
+  static let challengeByteCountMax = 4 * 1024
   /// Receives for one connection and turn, so that a busy peer does not starve the others.
   static let receivesPerTurnMax = 4
   /// Connections accepted by one listener and turn.

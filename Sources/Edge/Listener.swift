@@ -5,13 +5,19 @@ internal import TLS
 /// One worker's end of a listener.
 final class Listener: Sendable {
   let socket: ListeningSocket
-  /// How its connections are terminated; `nil` for plain ones.
-  let tls: ServerContext?
+  /// What holds for its connections.
+  let rules: ListenerRules
 
-  init(_ socket: ListeningSocket, tls: ServerContext?) {
+  init(_ socket: ListeningSocket, _ rules: ListenerRules) {
     self.socket = socket
-    self.tls = tls
+    self.rules = rules
   }
+
+  /// How its connections are terminated; `nil` for plain ones.
+  var tls: ServerContext? { self.rules.tls }
+
+  /// Whether a client may begin with HTTP/2; under TLS the handshake settles that.
+  var speaksHTTP2First: Bool { self.rules.http2 && self.rules.tls == nil }
 
   /// The scheme that its clients used, for X-Forwarded-Proto.
   var scheme: String { self.tls == nil ? "http" : "https" }
@@ -122,7 +128,7 @@ struct ListenerTable {
   /// One worker's listeners.
   func listeners(ofWorker worker: Int) -> [Listener] {
     self.rows.flatMap { row in
-      row.sockets[worker].map { Listener($0, tls: row.rules.tls) }
+      row.sockets[worker].map { Listener($0, row.rules) }
     }
   }
 

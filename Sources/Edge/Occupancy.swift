@@ -60,6 +60,12 @@ final class Occupancy: Sendable {
     self.descriptors.wrappingSubtract(1, ordering: .relaxed)
   }
 
+  /// A stream of an HTTP/2 connection began: a client's connection without a descriptor.
+  func streamBegan() { self.connections.wrappingAdd(1, ordering: .relaxed) }
+
+  /// A stream ended.
+  func streamEnded() { self.connections.wrappingSubtract(1, ordering: .relaxed) }
+
   /// A connection to a server was begun.
   func upstreamBegan() { self.descriptors.wrappingAdd(1, ordering: .relaxed) }
 

@@ -1,5 +1,6 @@
 internal import Admission
 internal import Configuration
+internal import HTTP2
 internal import Logging
 internal import Net
 internal import Signaling
@@ -19,6 +20,8 @@ final class Snapshot: Sendable {
   let routes: [Route]
   /// All groups, for the resolver.
   let groups: [Group]
+  /// Whether servers are told of clients by PROXY headers.
+  let tellsServers: Bool
   let log: Logger
   let access: AccessLog
   private let routesByName: [String: Route]
@@ -41,6 +44,7 @@ final class Snapshot: Sendable {
       Group(rules, inheriting: earlierGroups.first { $0.rules.name == rules.name })
     }
     self.groups = groups
+    self.tellsServers = groups.contains { $0.rules.proxyProtocol != nil }
     self.routes = configuration.routes.compactMap { rules in
       let earlier = earlierRoutes.first { $0.rules.name == rules.name }
       return Route.Service(rules, groups).map {
@@ -77,6 +81,16 @@ final class Snapshot: Sendable {
   func place(ofPeerOn route: Route) -> Route? {
     guard let present = self.routesByName[route.rules.name], present.hall != nil else { return nil }
     return present
+  }
+
+  /// What HTTP/2 connections are held to. Every route serves WebSockets.
+  var sessionRules: SessionRules {
+    SessionRules(
+      headByteCountMax: self.limits.headByteCountMax,
+      targetByteCountMax: Limits.targetByteCountMax, streamCountMax: self.limits.streamCountMax,
+      streamWindowByteCount: Limits.streamWindowByteCount,
+      connectionWindowByteCount: Limits.connectionWindowByteCount,
+      offersWebSocket: !self.routes.isEmpty)
   }
 
   /// Whether a route leads to rooms.

@@ -26,6 +26,12 @@ struct Workbench: ~Copyable {
   private(set) var snapshot: Snapshot
   let commons: Commons
   let mailbox: Mailbox<Message>
+  /// Connections to servers that outlive requests.
+  var servers = ServerPool()
+  /// HTTP/2 connections that were read, until their streams have heard of it.
+  var readCarriers: [Int] = []
+  /// Streams whose connection was lost.
+  var lostStreams: [Token] = []
   /// The rooms that live here, and what passes between them and connections.
   var rooms: RoomTable
   var traffic: RoomTraffic
@@ -97,8 +103,24 @@ struct Workbench: ~Copyable {
 }
 
 extension Workbench {
+  /// The first phase of a client whose address is known.
+  mutating func greet(_ downstream: consuming ByteStream, _ arrival: Arrival) -> Connection {
+    arrival.listener.tls == nil
+      ? .readingHead(Owned(ReadingHead(downstream, arrival, &self)))
+      : .handshaking(Owned(Handshaking(downstream, arrival)))
+  }
+
+  /// Connections to servers were closed that nobody needed.
+  func noteClosedServers(_ count: Int) {
+    for _ in 0..<count { self.commons.occupancy.upstreamEnded() }
+  }
+}
+
+extension Workbench {
   /// Octets of memory that wait for slow peers.
-  fileprivate var queuedByteCount: Int { self.scratch.pool.takenCount * ChunkPool.chunkByteCount }
+  fileprivate var queuedByteCount: Int {
+    self.scratch.pool.takenCount * ChunkPool.chunkByteCount + self.scratch.keptByteCount
+  }
 
   /// Whether more waits for slow peers than may.
   var isOverBudget: Bool { self.queuedByteCount > self.queuedByteCountMax }

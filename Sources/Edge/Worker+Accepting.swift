@@ -32,8 +32,10 @@ extension Worker {
     _ socket: consuming Socket, _ peer: SocketAddress?, _ listener: Listener
   ) {
     guard let token = self.connections.nextToken() else { return socket.close() }
+    let destination = self.bench.snapshot.tellsServers ? socket.localAddress() : nil
     let arrival = Arrival(
-      token: token, listener: listener, peer: peer, acceptedAt: self.bench.now)
+      token: token, listener: listener, peer: peer, destination: destination,
+      acceptedAt: self.bench.now)
     self.bench.commons.occupancy.connectionBegan()
     self.bench.meter.accepted.raise()
     guard let connection = self.firstPhase(socket, arrival) else {
@@ -68,9 +70,9 @@ extension Worker {
       downstream.close(&self.bench.scratch)
       return nil
     }
-    return arrival.listener.tls == nil
-      ? .readingHead(Owned(ReadingHead(downstream, arrival, &self.bench)))
-      : .handshaking(Owned(Handshaking(downstream, arrival)))
+    return arrival.isIntroduced
+      ? .introducing(Owned(Introducing(downstream, arrival)))
+      : self.bench.greet(downstream, arrival)
   }
 
   /// Who waits stays in the kernel's queue. Without the pause a level-triggered listener would

@@ -43,6 +43,8 @@ extension Worker {
   private mutating func adopt(_ snapshot: Snapshot, _ listeners: [Listener]) {
     guard self.bench.departure.closesUntil == nil else { return }
     self.bench.adopt(snapshot)
+    // Their group, its TLS or their server may be another one now.
+    self.bench.noteClosedServers(self.bench.servers.closeIdle(&self.bench.scratch))
     self.replaceListeners(listeners)
     var leaving: [(slot: Int, cause: Cause)] = []
     for slot in 0..<self.connections.slotCount where self.connections.isLive(slot) {
@@ -52,6 +54,8 @@ extension Worker {
   }
 
   private mutating func closeTunnels(to endpoint: Endpoint) {
+    self.bench.noteClosedServers(
+      self.bench.servers.closeIdle(to: endpoint, &self.bench.scratch))
     let slots = (0..<self.connections.slotCount).filter {
       self.connections.isLive($0) && self.connections[$0].endpoint === endpoint
     }
@@ -81,9 +85,9 @@ extension Worker {
     self.bench.departure = departure(self.bench.now.advanced(by: span))
     var tunnels: [(slot: Int, cause: Cause)] = []
     for slot in 0..<self.connections.slotCount where self.connections.isLive(slot) {
-      if self.connections[slot].isUpgraded {
+      if self.connections[slot].isLasting {
         tunnels.append((slot, .shutdown))
-      } else if self.bench.departure.refusesRequests {
+      } else {
         self.connections[slot].drain(&self.bench)
         self.reap(slot)
       }

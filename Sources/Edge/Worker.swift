@@ -19,6 +19,8 @@ struct Worker: ~Copyable {
   var cutAt: Deadline?
   /// Tokens that go on in this turn; kept for its memory.
   private var resumed: [Token] = []
+  /// HTTP/2 connections that send in this turn; kept for its memory.
+  var flushed: [Token] = []
   /// What rooms have for connections in this turn, and which of these are to send it; kept for their
   /// memory.
   var deliveries: [Delivery] = []
@@ -42,12 +44,15 @@ struct Worker: ~Copyable {
       self.bench.noteTurn(until: end)
       let count = self.bench.loop.wait(until: self.nextWake(), now: end)
       self.bench.now = .now()
+      if self.bench.servers.hasIdle { self.noteIdleServers(count) }
       for index in 0..<count { self.dispatch(self.bench.loop[index]) }
       self.resumeUnfinished()
       self.passDeadlines()
       self.settleRooms()
+      self.flushCarriers()
       if self.bench.isOverBudget { self.shed() }
     }
+    _ = self.bench.servers.closeIdle(&self.bench.scratch)
     self.bench.mailbox.close()
   }
 
@@ -70,19 +75,46 @@ struct Worker: ~Copyable {
     if let resume = self.acceptsAgainAt { next = min(next, resume) }
     if let cut = self.cutAt { next = min(next, cut) }
     next = min(next, self.bench.rooms.nextWake)
+    next = min(next, self.bench.servers.nextWake)
     if self.isIdleAtLast { next = min(next, self.bench.now.advanced(by: Limits.awaitedInterval)) }
     return next
   }
 
   private mutating func dispatch(_ event: Event) {
-    if let slot = self.connections.liveSlot(for: event.token) {
-      self.connections[slot].handle(event, &self.bench)
-      self.reap(slot)
+    if event.token.registration == ServerPool.registration {
+      self.dispatchServers(event)
+    } else if let slot = self.connections.liveSlot(for: event.token) {
+      self.serve(slot, event)
     } else if event.token == Self.mailboxToken {
       for message in self.bench.mailbox.take() { self.receive(message) }
     } else if event.token.generation == 0, Int(event.token.slot) < self.listeners.count {
       self.accept(from: self.listeners[Int(event.token.slot)])
     }
+  }
+
+  /// Gives a connection its turn.
+  private mutating func serve(_ slot: Int, _ event: Event) {
+    self.connections[slot].handle(event, &self.bench)
+    self.reap(slot)
+    if !self.bench.readCarriers.isEmpty { self.settleStreams() }
+  }
+
+  /// What came on idle connections to servers is looked at before any of them is used again: nobody
+  /// has asked for it, and it must not be taken for the next answer.
+  private mutating func noteIdleServers(_ count: Int) {
+    for index in 0..<count {
+      let event = self.bench.loop[index]
+      guard event.token.registration == ServerPool.registration else { continue }
+      self.bench.noteClosedServers(self.bench.servers.noteIdle(event, &self.bench.scratch))
+    }
+  }
+
+  /// An event of a connection to a server that is not one client's alone.
+  private mutating func dispatchServers(_ event: Event) {
+    guard let borrower = self.bench.servers.borrower(of: event.token),
+      let slot = self.connections.liveSlot(for: borrower)
+    else { return }
+    self.serve(slot, Event(token: borrower, readiness: event.readiness))
   }
 
   mutating func reap(_ slot: Int) {
@@ -98,8 +130,7 @@ struct Worker: ~Copyable {
     for index in self.resumed.indices {
       let token = self.resumed[index]
       guard let slot = self.connections.liveSlot(for: token) else { continue }
-      self.connections[slot].handle(Event(token: token, readiness: []), &self.bench)
-      self.reap(slot)
+      self.serve(slot, Event(token: token, readiness: []))
     }
     self.resumed.removeAll(keepingCapacity: true)
   }
@@ -111,6 +142,8 @@ struct Worker: ~Copyable {
       self.reap(slot)
     }
     self.bench.rooms.passDeadlines(self.bench.now)
+    self.bench.noteClosedServers(
+      self.bench.servers.passDeadlines(self.bench.now, &self.bench.scratch))
     if let resume = self.acceptsAgainAt, resume <= self.bench.now { self.resumeAccepting() }
     if let cut = self.cutAt, cut <= self.bench.now { self.cutAll() }
   }

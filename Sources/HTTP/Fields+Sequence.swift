@@ -1,24 +1,33 @@
 extension Fields: Sequence {
   /// One field line: a view into the octets of the ``Fields`` that it comes from.
   public struct Field: Sendable, Equatable {
-    /// The octets of the name, in the case in which they were sent.
-    public let nameOctets: ArraySlice<UInt8>
-    /// The octets of the value, without the spaces and tabs around them.
-    public let valueOctets: ArraySlice<UInt8>
+    // One array and not two slices of it: a request's fields are compared with dozens of names, and
+    // each copy counts its references.
+    private let storage: [UInt8]
+    private let entry: Entry
 
     init(storage: [UInt8], entry: Entry) {
-      self.nameOctets = storage[entry.name]
-      self.valueOctets = storage[entry.value]
+      self.storage = storage
+      self.entry = entry
     }
 
-    private init(nameOctets: ArraySlice<UInt8>, valueOctets: ArraySlice<UInt8>) {
-      self.nameOctets = nameOctets
-      self.valueOctets = valueOctets
+    /// The octets of the name, in the case in which they were sent.
+    public var nameOctets: ArraySlice<UInt8> { self.storage[self.entry.name] }
+
+    /// The octets of the value, without the spaces and tabs around them.
+    public var valueOctets: ArraySlice<UInt8> { self.storage[self.entry.value] }
+
+    /// Whether both have the same name and value, octet for octet.
+    public static func == (lhs: Field, rhs: Field) -> Bool {
+      lhs.nameOctets == rhs.nameOctets && lhs.valueOctets == rhs.valueOctets
     }
 
     /// The same line under a name that is known to be a token.
     func renamed(_ name: String) -> Field {
-      Field(nameOctets: Array(name.utf8)[...], valueOctets: self.valueOctets)
+      let octets = Array(name.utf8)
+      let value = octets.count..<octets.count + self.entry.value.count
+      return Field(
+        storage: octets + self.valueOctets, entry: Entry(name: 0..<octets.count, value: value))
     }
 
     /// The name, in the case in which it was sent.
@@ -29,21 +38,36 @@ extension Fields: Sequence {
 
     /// Whether this is the field's name, in whatever case.
     public func isNamed(_ name: String) -> Bool {
-      self.nameOctets.count == name.utf8.count
-        && zip(self.nameOctets, name.utf8).allSatisfy { $0.lowercased == $1.lowercased }
+      self.storage.equalsIgnoringCase(self.entry.name, name)
+    }
+
+    /// Whether one of these is the field's name.
+    func isNamed(anyOf names: [String]) -> Bool {
+      for name in names where self.isNamed(name) { return true }
+      return false
     }
 
     /// Whether the name is `name` to a reader that takes `_` and `-` for the same, as everything
     /// that hands fields on as environment variables does (RFC 3875 §4.1.18).
     public func isSpelledLike(_ name: String) -> Bool {
-      self.nameOctets.count == name.utf8.count
-        && zip(self.nameOctets, name.utf8).allSatisfy { Self.folded($0) == Self.folded($1) }
+      self.entry.name.count == name.utf8.count && self.nameBegins(like: name)
+    }
+
+    /// Whether the name is one of these to the same reader.
+    func isSpelledLike(anyOf names: [String]) -> Bool {
+      for name in names where self.isSpelledLike(name) { return true }
+      return false
     }
 
     /// Whether the name begins with `beginning`, to the same reader.
     func nameBegins(like beginning: String) -> Bool {
-      self.nameOctets.count >= beginning.utf8.count
-        && zip(self.nameOctets, beginning.utf8).allSatisfy { Self.folded($0) == Self.folded($1) }
+      guard self.entry.name.count >= beginning.utf8.count else { return false }
+      var index = self.entry.name.lowerBound
+      for octet in beginning.utf8 {
+        guard Self.folded(self.storage[index]) == Self.folded(octet) else { return false }
+        index += 1
+      }
+      return true
     }
 
     private static func folded(_ octet: UInt8) -> UInt8 {

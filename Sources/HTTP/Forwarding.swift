@@ -83,7 +83,62 @@ public struct Forwarding: Sendable {
 
 extension Forwarding {
   /// The upgrade request for the server. The client's must have passed its checks.
-  public func upgradeRequest(from client: RequestHead) -> RequestHead {
+  ///
+  /// - Parameter key: the Sec-WebSocket-Key where the client gave none: its request is an extended
+  ///   CONNECT of HTTP/2 (RFC 8441 §5.1), and the server gets a GET.
+  public func upgradeRequest(from client: RequestHead, key: String? = nil) -> RequestHead {
+    var head = self.head(from: client)
+    if let key {
+      head.method = "GET"
+      head.fields.set("Sec-WebSocket-Key", key)
+      head.fields.set("Sec-WebSocket-Version", "13")
+    }
+    head.fields.append(name: "Upgrade", value: "websocket")
+    head.fields.append(name: "Connection", value: "Upgrade")
+    return head
+  }
+
+  /// An ordinary request for the server, with the body framed anew. The client's must have passed its
+  /// checks.
+  ///
+  /// - Parameter framing: how the body goes on. A request cannot end with its connection
+  ///   (RFC 9112 §6.3), so that ``BodyFraming/untilClose`` is chunked, too.
+  public func request(from client: RequestHead, framing: BodyFraming) -> RequestHead {
+    var head = self.head(from: client)
+    switch framing {
+    case .none, .length(0):
+      // What the client said of a body that is empty, where it may make a difference
+      // (RFC 9110 §8.6).
+      guard client.fields.contains("content-length"), !Self.bodilessMethods.contains(client.method)
+      else { break }
+      head.fields.append(name: "Content-Length", value: "0")
+    case .length(let length):
+      head.fields.append(name: "Content-Length", value: String(length))
+    case .chunked, .untilClose:
+      for field in client.fields where field.isNamed("trailer") { head.fields.append(field) }
+      head.fields.append(name: "Transfer-Encoding", value: "chunked")
+    }
+    // RFC 9110 §10.1.4. HTTP/1.0 has no chunks, and so no trailers.
+    if client.version != .http10, client.fields.contains("te", token: "trailers") {
+      head.fields.append(name: "TE", value: "trailers")
+      head.fields.append(name: "Connection", value: "TE")
+    }
+    return head
+  }
+
+  /// What of the trailers of the client's request goes on: nothing under a name that the edge answers
+  /// for, since some servers put trailers and fields together.
+  public func trailers(from client: Fields) -> Fields {
+    var trailers = client
+    trailers.removeAll { self.isOurs($0) || self.isHearsay($0) }
+    return trailers
+  }
+
+  /// The methods whose requests have no body as a rule (RFC 9110 §9.3).
+  private static let bodilessMethods = ["GET", "HEAD", "OPTIONS", "DELETE", "TRACE"]
+
+  /// The head for the server without what frames its body and what is said of the connection.
+  private func head(from client: RequestHead) -> RequestHead {
     var fields = self.endToEndFields(of: client.fields)
     for (name, value) in self.forwardedFields(of: client) {
       fields.append(name: name, value: value)
@@ -96,8 +151,6 @@ extension Forwarding {
     }
     // Last, so that nothing above can have removed it.
     fields.set("Host", self.host ?? client.authority)
-    fields.append(name: "Upgrade", value: "websocket")
-    fields.append(name: "Connection", value: "Upgrade")
     return RequestHead(
       method: client.method, target: self.rewritten(client.target), version: .http11,
       fields: fields)
@@ -110,7 +163,9 @@ extension Forwarding {
   public func question(about client: RequestHead) -> Fields {
     var fields = self.endToEndFields(of: client.fields)
     let asked = [
-      ("X-Forwarded-Method", client.method), ("X-Forwarded-Uri", client.target),
+      // An extended CONNECT of HTTP/2 asks for what a GET asks for in HTTP/1.1.
+      ("X-Forwarded-Method", client.connectProtocol == nil ? client.method : "GET"),
+      ("X-Forwarded-Uri", client.target),
       ("X-Forwarded-Proto", self.believed(client.fields, "x-forwarded-proto") ?? self.scheme),
       ("X-Forwarded-Host", self.believed(client.fields, "x-forwarded-host") ?? client.authority),
       ("X-Forwarded-For", self.clientAddress), ("X-Request-Id", self.requestID),
@@ -129,10 +184,12 @@ extension Forwarding {
     var fields = Fields()
     fields.reserve(count: client.count + 10, byteCount: client.storage.count + 512)
     for field in client {
-      // An upgrade has no body: the only Content-Length that comes here is 0.
+      // Whoever frames the body for the next hop says its length anew.
       if hopByHop.contains(field) || field.isNamed("content-length") { continue }
       if self.isOurs(field) || self.isHearsay(field) { continue }
-      if let name = Self.webSocketNames.first(where: field.isNamed) {
+      if field.nameBegins(like: "Sec-WebSocket-"),
+        let name = Self.webSocketNames.first(where: field.isNamed)
+      {
         fields.append(field.renamed(name))
       } else {
         fields.append(field)
@@ -143,8 +200,8 @@ extension Forwarding {
 
   /// Whether the edge writes this field, so that the client's copy ends here.
   private func isOurs(_ field: Fields.Field) -> Bool {
-    Self.forwardedNames.contains(where: field.isSpelledLike)
-      || self.identityFieldNames.contains(where: field.isSpelledLike)
+    field.isSpelledLike(anyOf: Self.forwardedNames)
+      || field.isSpelledLike(anyOf: self.identityFieldNames)
       || self.identityFields.contains { field.isSpelledLike($0.name) }
   }
 

@@ -54,13 +54,30 @@ public enum HeadError: Error, Equatable, Hashable, Sendable, CaseIterable {
   case unsupportedTransferEncoding
   /// The chunks of a body do not have the form of RFC 9112 §7.1.
   case malformedChunk
+  /// The method of HTTP/2 is not a token (RFC 9110 §9.1).
+  case malformedMethod
+  /// A pseudo-field of HTTP/2 that a request does not have (RFC 9113 §8.3).
+  case unknownPseudoField
+  /// A pseudo-field that is there twice (RFC 9113 §8.3).
+  case repeatedPseudoField
+  /// A pseudo-field behind a field, in trailers, or in a request of another method (RFC 9113 §8.3,
+  /// RFC 8441 §4).
+  case misplacedPseudoField
+  /// A request of HTTP/2 without a pseudo-field that it must have (RFC 9113 §8.3.1).
+  case missingPseudoField
+  /// White space at an end of a field value of HTTP/2 (RFC 9113 §8.2.1).
+  case whitespaceAroundValue
+  /// A field in HTTP/2 that belongs to a connection of HTTP/1.1 (RFC 9113 §8.2.2).
+  case connectionField
+  /// CONNECT to a host in HTTP/2 (RFC 9113 §8.5): nothing tunnels to arbitrary places here.
+  case unsupportedConnect
 
   /// The status that a client's message is answered with: 400, 414, 431, 501 or 505.
   public var status: Int {
     switch self {
     case .targetTooLong: 414
     case .headTooLarge, .tooManyFields: 431
-    case .methodTooLong: 501
+    case .methodTooLong, .unsupportedConnect: 501
     case .unsupportedVersion: 505
     default: 400
     }
@@ -105,7 +122,21 @@ public enum HeadError: Error, Equatable, Hashable, Sendable, CaseIterable {
     case .conflictingLengths: "Content-Length is repeated with different values."
     case .lengthAndTransferEncoding: "Content-Length and Transfer-Encoding exclude each other."
     case .unsupportedTransferEncoding: "Transfer-Encoding is not one that is supported."
-    default: "The chunks of the body are malformed."
+    case .malformedChunk: "The chunks of the body are malformed."
+    default: self.blockReason
+    }
+  }
+
+  private var blockReason: String {
+    switch self {
+    case .malformedMethod: "The method is not a token."
+    case .unknownPseudoField: "A pseudo-field is not one of a request."
+    case .repeatedPseudoField: "A pseudo-field is repeated."
+    case .misplacedPseudoField: "A pseudo-field stands where it must not."
+    case .missingPseudoField: "A pseudo-field is missing."
+    case .whitespaceAroundValue: "White space stands at an end of a field value."
+    case .connectionField: "A field belongs to a connection of HTTP/1.1."
+    default: "CONNECT tunnels nowhere from here."
     }
   }
 }

@@ -49,7 +49,7 @@ extension HTTPVersion {
   fileprivate var octets: String.UTF8View {
     switch self {
     case .http10: "HTTP/1.0".utf8
-    case .http11: "HTTP/1.1".utf8
+    case .http11, .http2: "HTTP/1.1".utf8
     }
   }
 }
@@ -60,7 +60,7 @@ extension Fields {
   }
 
   /// Appends the field lines, each with its end, without the empty line.
-  fileprivate func write(into octets: inout [UInt8]) {
+  func write(into octets: inout [UInt8]) {
     for entry in self.entries {
       octets.append(contentsOf: self.storage[entry.name])
       octets.append(.colon)
@@ -72,7 +72,7 @@ extension Fields {
 }
 
 extension Array<UInt8> {
-  fileprivate mutating func appendLineEnd() {
+  mutating func appendLineEnd() {
     self.append(.carriageReturn)
     self.append(.lineFeed)
   }

@@ -1,6 +1,6 @@
 /// The fields that belong to one connection and not to the message (RFC 9110 §7.6.1).
 struct HopByHop {
-  private static let names = [
+  static let names = [
     "connection", "keep-alive", "proxy-connection", "proxy-authenticate", "proxy-authorization",
     "te", "trailer", "transfer-encoding", "upgrade", "http2-settings",
   ]
@@ -21,8 +21,7 @@ struct HopByHop {
 
   /// Whether `field` ends here: by its name, or because `Connection` lists it.
   func contains(_ field: Fields.Field) -> Bool {
-    if Self.names.contains(where: field.isNamed) { return true }
-    return self.lists(field)
+    field.isNamed(anyOf: Self.names) || self.lists(field)
   }
 
   /// Whether `Connection` lists `field`, and may.

@@ -26,6 +26,16 @@ extension Fields {
     return number
   }
 
+  /// RFC 9112 §9.3. What HTTP/1.0 says with `keep-alive` is not believed: a proxy that does not know
+  /// the word passes it on.
+  func keepConnection(in version: HTTPVersion) -> Bool {
+    switch version {
+    case .http10: false
+    case .http11: !self.contains("connection", token: "close")
+    case .http2: true
+    }
+  }
+
   /// RFC 9112 §6.1, §6.3. A request's coding is exactly `chunked`: nothing here could take off
   /// another one, and nobody sends any.
   func checkRequestFraming(version: HTTPVersion) throws(HeadError) {

@@ -4,6 +4,8 @@ public enum HTTPVersion: Sendable, Hashable {
   case http10
   /// HTTP/1.1, and every later 1.x.
   case http11
+  /// HTTP/2. A head of it is written as one of HTTP/1.1.
+  case http2
 }
 
 /// The head of a request. One that came from a ``RequestReader`` has passed all its checks.
@@ -22,6 +24,9 @@ public struct RequestHead: Sendable, Equatable {
   public var host: String
   /// The host with its port as it was sent. Empty where HTTP/1.0 named none.
   public var authority: String
+  /// What an extended CONNECT of HTTP/2 asks for in `:protocol` (RFC 8441 §4); `nil` for every other
+  /// request.
+  public var connectProtocol: String?
 
   /// A head that is made here rather than read: the host is taken from `fields`, and is empty if
   /// there is none or a malformed one.
@@ -47,6 +52,10 @@ public struct RequestHead: Sendable, Equatable {
     guard let mark = self.target.utf8.firstIndex(of: .questionMark) else { return nil }
     return String(self.target[self.target.utf8.index(after: mark)...])
   }
+
+  /// Whether the client lets the connection carry another request behind this one (RFC 9112 §9.3).
+  /// One of HTTP/1.0 carries none here; one of HTTP/2 always may.
+  public var keepsConnection: Bool { self.fields.keepConnection(in: self.version) }
 
   /// Whether a body follows the head: Transfer-Encoding, or a Content-Length other than 0
   /// (RFC 9112 §6.3). A Content-Length that cannot be read counts as a body.
@@ -87,9 +96,21 @@ extension RequestHead {
     }
     guard let parts = Authority(parsing: sent) else { throw .malformedHost }
     guard let named = target.authority else { return (sent, parts) }
-    guard named.host == parts.host,
-      named.port ?? target.defaultPort == parts.port ?? target.defaultPort
-    else { throw .conflictingHost }
+    guard named.isSame(as: parts, defaultPort: target.defaultPort) else { throw .conflictingHost }
     return (sent, parts)
+  }
+
+  /// What a ``FieldBlock`` has checked.
+  init(
+    method: String, target: String, fields: Fields, host: String, authority: String,
+    connectProtocol: String?
+  ) {
+    self.method = method
+    self.target = target
+    self.version = .http2
+    self.fields = fields
+    self.host = host
+    self.authority = authority
+    self.connectProtocol = connectProtocol
   }
 }

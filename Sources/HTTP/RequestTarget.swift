@@ -31,6 +31,11 @@ struct Authority: Equatable {
     }
   }
 
+  /// Whether both name the same place, where `defaultPort` counts without a port.
+  func isSame(as other: Authority, defaultPort: UInt16) -> Bool {
+    self.host == other.host && self.port ?? defaultPort == other.port ?? defaultPort
+  }
+
   /// What stands behind the host: nothing, a colon, or a colon and a number (RFC 3986 §3.2.3).
   private static func port(_ text: Substring.UTF8View) -> UInt16?? {
     guard let first = text.first else { return .some(nil) }
@@ -86,6 +91,9 @@ struct RequestTarget {
   static func parse(
     _ octets: ArraySlice<UInt8>, method: String
   ) throws(HeadError) -> RequestTarget {
+    // RFC 9112 §3.2.3: its form is another one. A server that took any other for a tunnel would answer
+    // without saying where the answer ends.
+    guard method != "CONNECT" else { throw .malformedTarget }
     let text = String(decoding: octets, as: UTF8.self)
     guard octets.first != 0x2F, text != "*" || method != "OPTIONS" else {
       return RequestTarget(

@@ -20,6 +20,10 @@ public struct ResponseHead: Sendable, Equatable {
     self.fields = fields
   }
 
+  /// Whether the server lets the connection carry another response behind this one (RFC 9112 §9.3).
+  /// One of HTTP/1.0 carries none here.
+  public var keepsConnection: Bool { self.fields.keepConnection(in: self.version) }
+
   /// The reason phrase of RFC 9110 §15 for the statuses that an edge answers with, and an empty one
   /// for others.
   public static func registeredReason(_ status: Int) -> String {
@@ -41,6 +45,7 @@ public struct ResponseHead: Sendable, Equatable {
 
   private static func rarerReason(_ status: Int) -> String {
     switch status {
+    case 413: "Content Too Large"
     case 414: "URI Too Long"
     case 421: "Misdirected Request"
     case 426: "Upgrade Required"

@@ -61,6 +61,8 @@ public struct AccessRecord: Sendable {
   public var error: String?
   /// The version of TLS, `nil` for a plain connection.
   public var tls: String?
+  /// The version of HTTP that the client spoke: 1.0, 1.1 or 2; `nil` where its head was not read.
+  public var http: String?
   /// What is known of a tunnel's frames; `nil` for a request.
   public var frames: Frames?
 
@@ -106,7 +108,7 @@ public struct AccessRecord: Sendable {
     "request_id", "trace_id", "route", "client", "subject", "method", "host", "target", "status",
     "upstream", "room", "peer",
     "octets_in", "octets_out", "messages_in", "messages_out", "duration_ms", "closed_by", "reason",
-    "detail", "close_code", "error", "tls",
+    "detail", "close_code", "error", "http", "tls",
   ]
 
   static func rank(of one: String, before two: String) -> Bool {
@@ -131,6 +133,7 @@ public struct AccessRecord: Sendable {
     let texts = [
       "route": self.route, "subject": self.subject, "upstream": self.upstream,
       "method": self.method, "host": self.host, "target": self.target, "tls": self.tls,
+      "http": self.http,
       "error": self.error, "detail": self.frames?.detail, "trace_id": self.traceID,
       "room": self.room, "peer": self.peer,
     ]

@@ -48,6 +48,13 @@ public final class WorkerMeter: Sendable {
   private let longestBefore = Counter()
   private let second = Counter()
 
+  /// HTTP/2 connections, and their streams.
+  public let http2 = HTTP2Meter()
+  /// Connections that a PROXY header was owed on and that did not begin with one.
+  public let refusedProxyHeaders = Counter()
+  /// Ordinary requests that went out on a connection to a server that an earlier one had left.
+  public let reusedServers = Counter()
+
   /// Requests, by what they were answered.
   public let answers = Tally<Answer>()
   /// Handshakes.
@@ -60,6 +67,8 @@ public final class WorkerMeter: Sendable {
   public let relayLatency = LatencyMeter()
   /// From the accept to the 101.
   public let upgradeLatency = LatencyMeter()
+  /// From the end of an ordinary request's head to the head of the server's answer.
+  public let answerLatency = LatencyMeter()
   /// From the first packet to a server until it is connected, by upstream.
   private let connects = Mutex<[String: Histogram]>([:])
 

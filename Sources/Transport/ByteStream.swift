@@ -1,3 +1,4 @@
+public import HTTP2
 public import Net
 public import TLS
 
@@ -7,6 +8,8 @@ public enum StreamFault: Error, Equatable, Sendable {
   case socket(Errno)
   /// A record that cannot be opened, or a handshake that failed.
   case tls(TLSFault)
+  /// A stream of an HTTP/2 connection that was reset, or lost with its connection.
+  case stream(ErrorCode)
 
   /// Whether this process or the system, not the peer, is at its end.
   public var isExhaustion: Bool {
@@ -18,60 +21,91 @@ public enum StreamFault: Error, Equatable, Sendable {
     switch self {
     case .socket(let fault): fault.description
     case .tls(let fault): fault.reason
+    case .stream(let code): "the stream was reset (\(code))"
     }
   }
 }
 
-/// An ordered stream of octets to and from one peer: a socket, plain or under TLS, and what the
-/// socket did not take yet.
+/// An ordered stream of octets to and from one peer, and what the peer did not take yet: a socket,
+/// plain or under TLS, or one of the streams of an HTTP/2 connection (ByteStream+Carried.swift). Whoever
+/// reads and writes it does not have to know which.
 ///
 /// Readiness is edge-triggered, so the stream remembers it: ``isReadable`` stays true until the
 /// kernel has said that there is no more.
 public struct ByteStream: ~Copyable {
+  /// None where the stream is carried by another's.
   let socket: Socket
   private var tls: TLSConnection?
-  private var queue = ByteQueue()
+  /// The stream of an HTTP/2 connection that this is; `nil` for a socket.
+  let carried: Carried?
+  var queue = ByteQueue()
   /// Octets behind those of the queue that the kernel holds for this peer outside of the socket.
   var pipe: Pipe?
   /// Whether a receive may bring something.
-  public private(set) var isReadable = false
+  public internal(set) var isReadable = false
   /// Whether the end of the stream is known to be near: receives go on until it is seen.
-  private var isEndNear = false
+  public private(set) var isEndNear = false
   /// The end has been seen: it is told again until the caller has acted on it.
-  private(set) var hasEnded = false
+  var hasEnded = false
+  /// Whether the connection ended under TLS that had not said so: somebody may have cut it off.
+  public private(set) var isTruncated = false
   /// Whether the stream is in its worker's line for another turn.
   public var waitsForTurn = false
   /// Whether ``end(_:)`` waits for the queue to empty.
-  private var endsWhenFlushed = false
+  var endsWhenFlushed = false
+  /// Whether the coming close is an abort.
+  var isAborted = false
 
   /// A plain stream, or one whose handshake is still to be made.
   public init(_ socket: consuming Socket, tls: consuming TLSConnection?) {
     self.socket = socket
     self.tls = tls
+    self.carried = nil
+  }
+
+  /// One of the streams of an HTTP/2 connection.
+  public init(_ carried: Carried) {
+    self.socket = .none
+    self.tls = nil
+    self.carried = carried
   }
 
   /// Octets, records where there is TLS, that the kernel did not take yet.
   public var queuedByteCount: Int { self.queue.count &+ self.pipedByteCount }
 
-  /// Whether the stream is not under TLS.
+  /// Whether the stream is a socket's, and not under TLS.
   public var isPlain: Bool {
+    guard self.carried == nil else { return false }
     switch self.tls {
-    case .some: false
-    case .none: true
+    case .some: return false
+    case .none: return true
     }
   }
+
+  /// Whether it is one of the streams of an HTTP/2 connection.
+  public var isCarried: Bool { self.carried != nil }
 
   /// Octets that wait for the peer in all, the kernel's included, where some wait here; 0 where
   /// none do. A slow peer takes the kernel's for a long time before readiness tells of it.
   public borrowing func untakenByteCount() -> Int {
-    self.queuedByteCount == 0 ? 0 : self.queuedByteCount + self.socket.untakenByteCount()
+    guard self.carried == nil else { return self.queuedByteCount }
+    return self.queuedByteCount == 0 ? 0 : self.queuedByteCount + self.socket.untakenByteCount()
   }
 
   /// The version of TLS, `nil` on a plain stream.
   public var tlsVersion: String? {
+    if let carried = self.carried { return carried.tlsVersion }
     switch self.tls {
-    case .some(let tls): tls.version
-    case .none: nil
+    case .some(let tls): return tls.version
+    case .none: return nil
+    }
+  }
+
+  /// What the TLS handshake has settled on; HTTP/1.1 on a plain stream.
+  public var applicationProtocol: ApplicationProtocol {
+    switch self.tls {
+    case .some(let tls): tls.applicationProtocol
+    case .none: .http11
     }
   }
 
@@ -109,11 +143,15 @@ public struct ByteStream: ~Copyable {
   /// Closes the socket and gives the queue's memory back. What the kernel holds is still sent.
   public consuming func close(_ scratch: inout Scratch) {
     self.discardQueue(&scratch)
+    if let carried = self.carried { scratch.leave(carried, isAborted: self.isAborted) }
     self.socket.close()
   }
 
   /// Makes the coming close an abort (RST): the peer is not to take the end for a clean one.
-  public borrowing func resetOnClose() { self.socket.resetOnClose() }
+  public mutating func resetOnClose() {
+    self.isAborted = true
+    if self.carried == nil { self.socket.resetOnClose() }
+  }
 }
 
 // MARK: - Receiving
@@ -135,12 +173,16 @@ extension ByteStream {
   /// - Parameter limit: the most octets that a plain stream is to give.
   public mutating func receive(_ scratch: inout Scratch, upTo limit: Int = .max) -> OnReceive {
     guard !self.hasEnded else { return .ended }
+    if let carried = self.carried { return self.receive(carried, &scratch, upTo: limit) }
     guard self.tls != nil else {
       return self.note(self.socket.receive(into: &scratch.inbound, upTo: limit))
     }
     scratch.records.clear()
     switch self.note(self.socket.receive(into: &scratch.records)) {
     case .octets: return self.open(&scratch)
+    case .ended:
+      self.isTruncated = true
+      return .ended
     case let other: return other
     }
   }
@@ -175,10 +217,37 @@ extension ByteStream {
   }
 
   /// No event will tell of the end again, so that the stream stays readable for whoever is to act.
-  private mutating func noteEnd() -> OnReceive {
+  mutating func noteEnd() -> OnReceive {
     self.hasEnded = true
     self.isReadable = true
     return .ended
+  }
+}
+
+// MARK: - Before TLS
+
+extension ByteStream {
+  /// Copies what comes first behind what stands in ``Scratch/inbound``, and leaves it to be received.
+  public mutating func peekBeforeTLS(_ scratch: inout Scratch, upTo limit: Int) -> Int {
+    let count = self.socket.peek(into: &scratch.inbound, upTo: limit)
+    // The next octets are told of by an event.
+    self.isReadable = false
+    return count
+  }
+
+  /// Takes so many octets off what comes, which are there; `false` where they are not.
+  public mutating func dropBeforeTLS(_ count: Int, _ scratch: inout Scratch) -> Bool {
+    scratch.records.clear()
+    guard case .octets(count, _) = self.socket.receive(into: &scratch.records, upTo: count) else {
+      return false
+    }
+    scratch.records.clear()
+    return true
+  }
+
+  /// Sends what stands in ``Scratch/outbound`` as it is.
+  public mutating func sendBeforeTLS(_ scratch: inout Scratch) -> StreamFault? {
+    self.sendRaw(&scratch.outbound, &scratch.pool)
   }
 }
 
@@ -229,16 +298,26 @@ extension ByteStream {
 extension ByteStream {
   /// Sends what stands in ``Scratch/inbound``: the octets of the other side, from where they are.
   ///
-  /// - Parameter hasMore: whether others follow at once: the kernel may wait for them.
+  /// - Parameters:
+  ///   - hasMore: whether others follow at once: the kernel may wait for them.
+  ///   - isLast: whether ``end(_:)`` follows: an HTTP/2 stream says so with the same frame.
   public mutating func sendInbound(
-    _ scratch: inout Scratch, hasMore: Bool = false
+    _ scratch: inout Scratch, hasMore: Bool = false, isLast: Bool = false
   ) -> StreamFault? {
-    self.send(&scratch.inbound, &scratch.sealed, &scratch.pool, scratch.wire, hasMore: hasMore)
+    if let carried = self.carried { return self.sendInbound(carried, &scratch, isLast: isLast) }
+    return self.send(
+      &scratch.inbound, &scratch.sealed, &scratch.pool, scratch.wire, hasMore: hasMore)
   }
 
   /// Sends what stands in ``Scratch/outbound``.
-  public mutating func sendOutbound(_ scratch: inout Scratch) -> StreamFault? {
-    self.send(&scratch.outbound, &scratch.sealed, &scratch.pool, scratch.wire)
+  ///
+  /// - Parameter hasMore: whether others follow at once: the kernel may wait for them.
+  public mutating func sendOutbound(
+    _ scratch: inout Scratch, hasMore: Bool = false
+  ) -> StreamFault? {
+    if let carried = self.carried { return self.sendOutbound(carried, &scratch) }
+    return self.send(
+      &scratch.outbound, &scratch.sealed, &scratch.pool, scratch.wire, hasMore: hasMore)
   }
 
   /// Sends all of `octets`, in pieces through ``Scratch/outbound`` where they are many.
@@ -256,6 +335,7 @@ extension ByteStream {
   /// Sends what the kernel did not take before. `isEmpty` of the queue tells whether it took all.
   public mutating func flush(_ scratch: inout Scratch) -> StreamFault? {
     guard self.queuedByteCount > 0 else { return nil }
+    if let carried = self.carried { return self.flush(carried, &scratch) }
     if case .failed(let fault) = self.queue.send(to: self.socket, sparing: &scratch.pool) {
       return .socket(fault)
     }
@@ -267,6 +347,7 @@ extension ByteStream {
   /// Says, behind all that is queued, that nothing more comes: close_notify, then FIN.
   public mutating func end(_ scratch: inout Scratch) -> StreamFault? {
     guard !self.endsWhenFlushed else { return nil }
+    if let carried = self.carried { return self.end(carried, &scratch) }
     if self.tls != nil {
       self.tls?.end(into: &scratch.sealed, over: scratch.wire)
       if let fault = self.sendSealed(&scratch) { return fault }

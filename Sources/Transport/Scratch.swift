@@ -28,6 +28,14 @@ public struct Scratch: ~Copyable {
   public var pool = ChunkPool()
   /// Pipes for large payloads between plain sockets.
   public var pipes: PipePool
+  /// Frames of the HTTP/2 connection that was read last. Touched by those alone.
+  public var frames = Buffer(capacity: inboundByteCount)
+  /// The HTTP/2 connections of the worker.
+  public var carriers = Slab<Carrier>(slotCountMax: 1 << 20)
+  /// Of those, the connections that have something to send at the end of the turn.
+  public var unflushedCarriers: [Token] = []
+  /// Octets that came on streams of all of them, and were not taken yet.
+  public var keptByteCount = 0
 
   /// Forgets what an earlier turn left behind: it belongs to nobody, and least of all to the
   /// connection whose turn begins. Whoever lets a connection act calls it first.

@@ -104,9 +104,10 @@ extension Tunnel {
     let hasEnded = self.flows[source].hasEnded
     guard self.flows[source].hasToldClose else { return hasEnded || self.told != nil }
     if self.flows[side].hasEnded { return true }
-    // A server that was told ends the connection first.
-    let hasAnswered = self.flows[side].hasSaidClose
-    return side == .downstream && (hasAnswered || hasEnded)
+    // A server that was told ends the connection first. A client is not told of the end before it has
+    // answered, also where the server is gone: some browsers would not answer any more, and take the
+    // close for an unclean one.
+    return side == .downstream && self.flows[side].hasSaidClose
   }
 
   /// The bound of a close frame's answer has passed.

@@ -1,3 +1,4 @@
+public import Net
 public import TLS
 
 /// How a group picks a server for a new tunnel.
@@ -91,6 +92,22 @@ public struct EjectionRules: Sendable, Equatable {
   }
 }
 
+/// How connections to servers are kept for further requests. WebSockets never share one.
+public struct KeepAliveRules: Sendable, Equatable {
+  /// Idle connections that each worker keeps to each address of a server, at least 1; beyond it the
+  /// one that has been idle longest is closed.
+  public var connectionCountMax: Int
+  /// An idle connection is closed after this time. It should be shorter than the server's own, which
+  /// may otherwise close just when a request is on its way.
+  public var idleTimeout: Duration
+
+  /// Rules whose parts have been checked.
+  public init(connectionCountMax: Int = 64, idleTimeout: Duration = .seconds(60)) {
+    self.connectionCountMax = connectionCountMax
+    self.idleTimeout = idleTimeout
+  }
+}
+
 /// A group of servers as it is configured.
 public struct GroupRules: Sendable {
   /// What routes call it.
@@ -116,6 +133,11 @@ public struct GroupRules: Sendable {
   public var slowStart: Duration?
   /// The cookie that leads a client back to its server; `nil` where there is none.
   public var stickyCookie: StickyCookieRules?
+  /// How connections are used again; `nil` where each request gets its own.
+  public var keepAlive: KeepAliveRules?
+  /// With which header servers are told of the client; `nil` where they are not. The header speaks
+  /// for a whole connection, so that none is kept for another client then: ``keepAlive`` is `nil`.
+  public var proxyProtocol: ProxyHeader.Version?
   /// What the configuration's text of the group came to; used to tell what a reload changed.
   public var fingerprint: String
 
@@ -124,7 +146,8 @@ public struct GroupRules: Sendable {
     name: String, servers: [ServerRules], balance: Balance = .roundRobin, hashOn: HashKey? = nil,
     tls: ClientContext? = nil, connectTimeout: Duration = .seconds(3), retries: Int = 2,
     healthCheck: HealthRules? = nil, eject: EjectionRules? = nil, slowStart: Duration? = nil,
-    stickyCookie: StickyCookieRules? = nil, fingerprint: String = ""
+    stickyCookie: StickyCookieRules? = nil, keepAlive: KeepAliveRules? = KeepAliveRules(),
+    proxyProtocol: ProxyHeader.Version? = nil, fingerprint: String = ""
   ) {
     self.name = name
     self.servers = servers
@@ -137,6 +160,8 @@ public struct GroupRules: Sendable {
     self.eject = eject
     self.slowStart = slowStart
     self.stickyCookie = stickyCookie
+    self.keepAlive = proxyProtocol == nil ? keepAlive : nil
+    self.proxyProtocol = proxyProtocol
     self.fingerprint = fingerprint
   }
 }

@@ -2,7 +2,8 @@ public import HTTP
 
 /// A client's opening handshake (RFC 6455 §4.2.1). Holding one is the proof that the checks ran.
 public struct UpgradeRequest: Sendable, Equatable {
-  /// Sec-WebSocket-Key: the base64 of 16 octets.
+  /// Sec-WebSocket-Key: the base64 of 16 octets. HTTP/2 has none (RFC 8441 §5.1): it is the edge's own
+  /// then, for the server.
   public let key: String
   /// The subprotocols that are offered, the preferred one first, none of them twice.
   public let subprotocols: [String]
@@ -18,6 +19,8 @@ public struct UpgradeRequest: Sendable, Equatable {
     /// Upgrade does not list `websocket`, or Connection does not list `upgrade`: it is an ordinary
     /// request.
     case notAnUpgrade
+    /// An extended CONNECT of HTTP/2 for another protocol.
+    case unknownProtocol
     /// The method is not GET.
     case notGET
     /// HTTP/1.0, which has no upgrades (RFC 9110 §7.8).
@@ -34,23 +37,42 @@ public struct UpgradeRequest: Sendable, Equatable {
     case badExtensions
   }
 
-  /// Checks `head`.
+  /// Checks `head`: an upgrade in HTTP/1.1, or an extended CONNECT in HTTP/2 (RFC 8441 §5), whose
+  /// stream must be open for octets of the client.
   ///
+  /// - Parameter key: what ``upgradeKey(high:low:)`` makes, for the server: asked for in HTTP/2.
   /// - Throws: the first ``Rejection`` that applies, in their order.
-  public static func parse(_ head: RequestHead) throws(Rejection) -> UpgradeRequest {
+  public static func parse(
+    _ head: RequestHead, key: @autoclosure () -> String = ""
+  ) throws(Rejection) -> UpgradeRequest {
     let fields = head.fields
-    guard fields.contains("upgrade", token: "websocket"),
-      fields.contains("connection", token: "upgrade")
+    try Self.checkMethod(of: head)
+    guard !head.announcesBody else { throw .bodyAnnounced }
+    guard fields.values("sec-websocket-version") == ["13"] else { throw .unsupportedVersion }
+    let key = head.version == .http2 ? key() : try Self.key(in: fields)
+    guard let subprotocols = Self.subprotocols(in: fields) else { throw .badSubprotocols }
+    guard let extensions = Extension.list(in: fields) else { throw .badExtensions }
+    return UpgradeRequest(key: key, subprotocols: subprotocols, extensions: extensions)
+  }
+
+  /// Whether `head` asks for a WebSocket at all.
+  private static func checkMethod(of head: RequestHead) throws(Rejection) {
+    if head.version == .http2 {
+      guard let name = head.connectProtocol, head.method == "CONNECT" else { throw .notAnUpgrade }
+      guard name.lowercased() == "websocket" else { throw .unknownProtocol }
+      return
+    }
+    guard head.fields.contains("upgrade", token: "websocket"),
+      head.fields.contains("connection", token: "upgrade")
     else { throw .notAnUpgrade }
     guard head.method == "GET" else { throw .notGET }
     guard head.version == .http11 else { throw .oldVersion }
-    guard !head.announcesBody else { throw .bodyAnnounced }
-    guard fields.values("sec-websocket-version") == ["13"] else { throw .unsupportedVersion }
+  }
+
+  private static func key(in fields: Fields) throws(Rejection) -> String {
     let keys = fields.values("sec-websocket-key")
     guard keys.count == 1, Base64.isSixteenOctets(keys[0]) else { throw .badKey }
-    guard let subprotocols = Self.subprotocols(in: fields) else { throw .badSubprotocols }
-    guard let extensions = Extension.list(in: fields) else { throw .badExtensions }
-    return UpgradeRequest(key: keys[0], subprotocols: subprotocols, extensions: extensions)
+    return keys[0]
   }
 
   /// RFC 6455 §4.1, item 10: one or more tokens, all different. Compared with their case.
@@ -69,6 +91,7 @@ extension UpgradeRequest.Rejection {
   public var status: Int {
     switch self {
     case .notAnUpgrade, .unsupportedVersion: 426
+    case .unknownProtocol: 501
     case .notGET: 405
     case .oldVersion, .bodyAnnounced, .badKey, .badSubprotocols, .badExtensions: 400
     }
@@ -78,6 +101,7 @@ extension UpgradeRequest.Rejection {
   public var reason: String {
     switch self {
     case .notAnUpgrade: "This resource is served over WebSocket only."
+    case .unknownProtocol: "This protocol is not spoken here."
     case .notGET: "A WebSocket upgrade needs the method GET."
     case .oldVersion: "A WebSocket upgrade needs HTTP/1.1."
     case .bodyAnnounced: "A WebSocket upgrade cannot have a body."
@@ -95,7 +119,8 @@ extension UpgradeRequest.Rejection {
     case .notAnUpgrade: [("Upgrade", "websocket")]
     case .unsupportedVersion: [("Upgrade", "websocket"), ("Sec-WebSocket-Version", "13")]
     case .notGET: [("Allow", "GET")]
-    case .oldVersion, .bodyAnnounced, .badKey, .badSubprotocols, .badExtensions: []
+    case .unknownProtocol, .oldVersion, .bodyAnnounced, .badKey, .badSubprotocols, .badExtensions:
+      []
     }
   }
 }

@@ -59,11 +59,11 @@ struct ListenOptions: ParsableArguments {
   private func context() -> ServerContext {
     do throws(ContextError) {
       guard let certificate = self.certificate, let key = self.key else {
-        return try ServerContext(developmentFor: .tls12)
+        return try ServerContext(developmentFor: .tls12, offersHTTP2: true)
       }
       return try ServerContext(
         certificates: [CertificateFiles(certificate: certificate, key: key)],
-        minimumVersion: .tls12, clientCA: nil)
+        minimumVersion: .tls12, clientCA: nil, offersHTTP2: true)
     } catch {
       fail(["sluice: \(error.message)"])
     }

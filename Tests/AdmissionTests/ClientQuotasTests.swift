@@ -99,6 +99,51 @@ struct ClientQuotasTests {
     }
   }
 
+  @Test("upgrades and requests have rates of their own, and count as connections together")
+  func kinds() {
+    let quotas = ClientQuotas()
+    let rules = AdmissionRules(
+      origins: .any, connectionsPerClient: 3,
+      upgradesPerClient: Rate(permitsPerSecond: 1, burst: 1),
+      requestsPerClient: Rate(permitsPerSecond: 2, burst: 2))
+    let client = Self.address("192.0.2.1")
+    func enter(_ kind: ClientQuotas.Kind) -> ClientQuotas.OnEnter {
+      quotas.enter(client: client, route: "r", rules: rules, as: kind, now: Self.start)
+    }
+    #expect(enter(.upgrade) == .entered)
+    #expect(enter(.upgrade) == .tooManyUpgrades(retryAfter: .seconds(1)))
+    #expect(enter(.request) == .entered)
+    #expect(enter(.request) == .entered)
+    #expect(enter(.request) == .tooManyConnections)
+    quotas.leave(client: client, route: "r", rules: rules)
+    #expect(enter(.request) == .tooManyUpgrades(retryAfter: .milliseconds(500)))
+    #expect(enter(.upgrade) == .tooManyUpgrades(retryAfter: .seconds(1)))
+    for _ in 0..<2 { quotas.leave(client: client, route: "r", rules: rules) }
+    // What was used of either rate is remembered.
+    #expect(quotas.entryCount == 1)
+    #expect(enter(.request) == .tooManyUpgrades(retryAfter: .milliseconds(500)))
+  }
+
+  @Test("a rate of the one kind says nothing of the other", arguments: [true, false])
+  func otherKind(countsRequests: Bool) {
+    let quotas = ClientQuotas()
+    let rate = Rate(permitsPerSecond: 1, burst: 1)
+    let rules = AdmissionRules(
+      origins: .any, upgradesPerClient: countsRequests ? nil : rate,
+      requestsPerClient: countsRequests ? rate : nil)
+    let client = Self.address("192.0.2.1")
+    func enter(_ kind: ClientQuotas.Kind) -> ClientQuotas.OnEnter {
+      quotas.enter(client: client, route: "r", rules: rules, as: kind, now: Self.start)
+    }
+    let (counted, free): (ClientQuotas.Kind, ClientQuotas.Kind) =
+      countsRequests ? (.request, .upgrade) : (.upgrade, .request)
+    for _ in 0..<5 { #expect(enter(free) == .entered) }
+    #expect(quotas.entryCount == 0)
+    #expect(enter(counted) == .entered)
+    #expect(enter(counted) != .entered)
+    #expect(enter(free) == .entered)
+  }
+
   @Test("a refused attempt costs nothing")
   func refusals() {
     let quotas = ClientQuotas()

@@ -18,6 +18,13 @@ struct RefusalTests {
 
   static let rows: [Row] = [
     Row(refusal: .headTimedOut, status: 408, error: "head_timed_out"),
+    Row(refusal: .bodyTimedOut, status: 408, error: "body_timed_out"),
+    Row(refusal: .malformedBody(.malformedChunk), status: 400, error: "malformed_body"),
+    Row(refusal: .malformedBody(.headTooLarge), status: 400, error: "malformed_body"),
+    Row(
+      refusal: .methodNotAllowed(allow: ["GET", "HEAD"]), status: 405, error: "method_not_allowed",
+      fields: ["Allow: GET, HEAD"]),
+    Row(refusal: .bodyTooLarge, status: 413, error: "body_too_large"),
     Row(refusal: .noRoute, status: 404, error: "no_route"),
     Row(refusal: .originNotAllowed, status: 403, error: "origin_not_allowed"),
     Row(refusal: .originRequired, status: 403, error: "origin_required"),
@@ -42,6 +49,9 @@ struct RefusalTests {
     Row(
       refusal: .tooManyUpgrades(retryAfter: .milliseconds(1500)), status: 429,
       error: "too_many_upgrades", fields: ["Retry-After: 2"]),
+    Row(
+      refusal: .tooManyRequests(retryAfter: .milliseconds(100)), status: 429,
+      error: "too_many_requests", fields: ["Retry-After: 1"]),
     Row(
       refusal: .overloaded(retryAfter: .seconds(5)), status: 503, error: "overloaded",
       fields: ["Retry-After: 5"]),

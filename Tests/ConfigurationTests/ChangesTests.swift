@@ -29,7 +29,20 @@ struct ChangesTests {
         Fixtures.file(server: "ws://other:1"),
         "upstreams ~backend; servers +backend ws://other:1 -backend ws://127.0.0.1:9001"
       ),
+      (Fixtures.file(route: "http: true"), "routes ~main"),
+      (Fixtures.file(upstream: "keepalive: false"), "upstreams ~backend"),
+      (Fixtures.file(upstream: "proxy_protocol: v2"), "upstreams ~backend"),
+      (
+        Fixtures.file(listener: "{ address: 127.0.0.1:8080, http2: true }"),
+        "listeners ~127.0.0.1:8080"
+      ),
+      (
+        Fixtures.file(listener: "{ address: 127.0.0.1:8080, redirect_to_https: true }"),
+        "listeners ~127.0.0.1:8080"
+      ),
       (Fixtures.file(top: "limits: { connections: 5 }"), "limits"),
+      (Fixtures.file(top: "limits: { streams: 5 }"), "limits"),
+      (Fixtures.file(top: "limits: { keepalive_timeout: 5s }"), "limits"),
       (Fixtures.file(top: "log: { level: debug }"), "log"),
       (Fixtures.file(top: "shutdown_grace: 1s"), "shutdown_grace"),
       (Fixtures.file(top: "drain_over: 1s"), "drain_over"),

@@ -24,6 +24,8 @@ struct ConfigurationTests {
     #expect(configuration.limits.handshakeTimeout == .seconds(10))
     #expect(configuration.limits.headByteCountMax == 16_384)
     #expect(configuration.limits.queuedByteCountMax == 268_435_456)
+    #expect(configuration.limits.keepAliveTimeout == .seconds(75))
+    #expect(configuration.limits.streamCountMax == 128)
     #expect(configuration.log == LogRules(format: .json, level: .info, access: true))
     #expect(configuration.listeners.map(\.address.description) == ["127.0.0.1:8080"])
     #expect(configuration.listeners[0].tls == nil)
@@ -67,6 +69,8 @@ struct ConfigurationTests {
     #expect(configuration.limits.handshakeTimeout == .milliseconds(2500))
     #expect(configuration.limits.headByteCountMax == 8192)
     #expect(configuration.limits.queuedByteCountMax == 67_108_864)
+    #expect(configuration.limits.keepAliveTimeout == .seconds(90))
+    #expect(configuration.limits.streamCountMax == 100)
     #expect(configuration.log == LogRules(format: .text, level: .debug, access: false))
     let listeners = configuration.listeners
     #expect(
@@ -243,8 +247,10 @@ struct ConfigurationTests {
       ("6/m", Rate(permitsPerSecond: 0.1, burst: 1)),
       ("7200/h", Rate(permitsPerSecond: 2, burst: 2)),
     ] {
-      let yaml = Fixtures.file(route: "limits: { upgrades_per_client: { rate: \(rate) } }")
-      #expect(try Fixtures.parse(yaml).routes[0].admission.upgradesPerClient == expected)
+      for value in ["{ rate: \(rate) }", rate] {
+        let yaml = Fixtures.file(route: "limits: { upgrades_per_client: \(value) }")
+        #expect(try Fixtures.parse(yaml).routes[0].admission.upgradesPerClient == expected)
+      }
     }
   }
 
@@ -261,6 +267,7 @@ struct ConfigurationTests {
     #expect(plain.routes[0].admission.origins == .any)
     #expect(plain.routes[0].upstream == plain.upstreams[0].name)
     #expect(plain.upstreams[0].tls == nil)
+    #expect(plain.routes[0].http == HTTPRules())
     let secure = try Configuration.proxy(
       to: ServerURL(parsing: "wss://example.com"), listeners: plain.listeners)
     #expect(secure.upstreams[0].tls != nil)

@@ -9,6 +9,8 @@ enum Fixtures {
     let folder = FileManager.default.temporaryDirectory
       .appendingPathComponent("sluice-configuration-tests-\(UUID().uuidString)").path
     try? FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
+    try? FileManager.default.createDirectory(
+      atPath: "\(folder)/acme", withIntermediateDirectories: true)
     for name in ["one", "two"] { makeCertificate(name, in: folder) }
     write("  \n# ours\nfirst-key\n\t second-key \r\n", to: "keys.txt", in: folder)
     write("a secret from a file, 32 octets or more\n", to: "secret.txt", in: folder)
@@ -124,9 +126,14 @@ let wholeExample = """
           ],
           "minimum_version": "1.3",
           "client_ca": "one.crt"
-        }
+        },
+        "http2": false,
+        "proxy_protocol": ["10.0.0.0/8", "2001:db8::/32"]
       },
-      {"address": "unix:edge.sock"}
+      {
+        "address": "unix:edge.sock", "http2": true, "redirect_to_https": 8443,
+        "acme_challenges": "acme"
+      }
     ],
     "shutdown_grace": "45s",
     "drain_over": "20s",
@@ -134,7 +141,8 @@ let wholeExample = """
     "trace": true,
     "trusted_proxies": ["10.0.0.0/8", "2001:db8::1"],
     "limits": {
-      "connections": 5000, "handshake_timeout": "2500ms", "head_size": "8KiB", "queued": "64MiB"
+      "connections": 5000, "handshake_timeout": "2500ms", "head_size": "8KiB", "queued": "64MiB",
+      "keepalive_timeout": "90s", "streams": 100
     },
     "routes": [
       {
@@ -165,6 +173,7 @@ let wholeExample = """
         "limits": {
           "connections_per_client": 20,
           "upgrades_per_client": {"rate": "10/s", "burst": 20},
+          "requests_per_client": {"rate": "100/s", "burst": 300},
           "message_size": "1MiB",
           "messages": {"rate": "50/s", "burst": 100, "exceed": "close", "from": "both"},
           "bytes": {"rate": "1MiB/s", "burst": "4MiB", "exceed": "close", "from": "server"}
@@ -176,6 +185,11 @@ let wholeExample = """
         "compression": "offload",
         "headers": {"set": {"X-Edge": "sluice", "Host": "inner"}, "remove": ["X-Debug"]},
         "rewrite": {"strip_prefix": "/chat", "set_prefix": "/ws"},
+        "http": {"response_timeout": "90s", "silence_timeout": "2m", "body_size": "10MiB"},
+        "cors": {
+          "methods": ["GET", "PUT"], "headers": ["X-A", "Content-Type"], "expose": ["X-B"],
+          "credentials": true, "max_age": "1h"
+        },
         "upstream": "chat-backend"
       },
       {
@@ -183,6 +197,9 @@ let wholeExample = """
         "match": {"path": "/fetched/"},
         "origins": "any",
         "auth": {"jwt": {"jwks": {"url": "https://id.example.com/keys", "refresh": "10m"}}},
+        "limits": {"requests_per_client": "5/s"},
+        "http": true,
+        "cors": true,
         "upstream": "other"
       },
       {
@@ -225,6 +242,8 @@ let wholeExample = """
         "auth": {"jwt": {"jwks": {"file": "jwks.json"}}},
         "heartbeat": "off",
         "compression": "off",
+        "http": false,
+        "cors": false,
         "upstream": "other"
       }
     ],
@@ -238,6 +257,7 @@ let wholeExample = """
         "tls": {"ca": "one.crt", "server_name": "chat.internal"},
         "connect_timeout": "1s",
         "retries": 0,
+        "keepalive": {"connections": 16, "timeout": "30s"},
         "health_check": {
           "request": "http", "path": "/healthz", "statuses": "200-299", "interval": "1s",
           "timeout": "500ms", "unhealthy_after": 4, "healthy_after": 1, "on_unhealthy": "keep"
@@ -245,8 +265,8 @@ let wholeExample = """
         "eject": {"consecutive_failures": 7, "for": "1m"},
         "slow_start": "10s"
       },
-      {"name": "other", "servers": ["http://example.com"]},
-      {"name": "unused", "servers": ["http://127.0.0.1:1"]}
+      {"name": "other", "servers": ["http://example.com"], "proxy_protocol": "v1"},
+      {"name": "unused", "servers": ["http://127.0.0.1:1"], "keepalive": false}
     ],
     "log": {"format": "text", "level": "debug", "access": false}
   }

@@ -111,9 +111,8 @@ struct MeaningTests {
       "a.yaml:10: routes[0].limits.upgrades_per_client.rate: \"50/x\" is not a rate (N/s, N/m or N/h)",
       "a.yaml:10: routes[0].limits.upgrades_per_client.burst: 0 is not …"),
     Fault(
-      Fixtures.file(route: "limits: { upgrades_per_client: 10/s }"),
-      "a.yaml:8: routes[0].limits.upgrades_per_client: keys and values are expected, \"10/s\" is one value"
-    ),
+      Fixtures.file(route: "limits: { upgrades_per_client: 10 }"),
+      "a.yaml:8: routes[0].limits.upgrades_per_client: 10 is not a rate (N/s, N/m or N/h)"),
   ]
 
   static let credentials: [Fault] = [

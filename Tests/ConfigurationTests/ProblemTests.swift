@@ -72,8 +72,8 @@ struct ProblemTests {
       Fixtures.file(route: "auth:\n  forward: { url: http://x, follow: true }"),
       "a.yaml:9: routes[0].auth.forward.follow: unknown key"),
     Fault(
-      Fixtures.file(listener: "address: 127.0.0.1:1\n    http2: true\n    adress: 1"),
-      "a.yaml:3: listeners[0].http2: unknown key",
+      Fixtures.file(listener: "address: 127.0.0.1:1\n    http3: true\n    adress: 1"),
+      "a.yaml:3: listeners[0].http3: unknown key, did you mean \"http2\"?",
       "a.yaml:4: listeners[0].adress: unknown key, did you mean \"address\"?"),
     Fault(
       Fixtures.file(upstream: "health_chek: {}\nballance: hash"),

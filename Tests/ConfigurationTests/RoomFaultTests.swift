@@ -46,6 +46,9 @@ struct RoomFaultTests {
           rewrite: { set_prefix: /x }
           idle_timeout: 1h
           heartbeat: { to: both }
+          http: false
+          cors: true
+          limits: { requests_per_client: 1/s }
           """),
       "a.yaml:8: routes[0].compression: contradiction: what is said in rooms is not compressed",
       "a.yaml:9: routes[0].headers: contradiction: rooms are the edge's own: these fields would "
@@ -55,7 +58,13 @@ struct RoomFaultTests {
       "a.yaml:11: routes[0].idle_timeout: contradiction: peers of a room may be silent; heartbeat "
         + "finds those that are gone",
       "a.yaml:12: routes[0].heartbeat.to: contradiction: rooms are the edge's own: there is no "
-        + "server, only clients"),
+        + "server, only clients",
+      "a.yaml:13: routes[0].http: contradiction: rooms are the edge's own: there is no server to "
+        + "forward requests to",
+      "a.yaml:14: routes[0].cors: contradiction: rooms are the edge's own: there is no server to "
+        + "forward requests to",
+      "a.yaml:15: routes[0].limits.requests_per_client: contradiction: rooms are the edge's own: "
+        + "there is no server to forward requests to"),
     Fault(
       Fixtures.rooms(
         route: """

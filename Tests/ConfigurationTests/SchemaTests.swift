@@ -66,6 +66,8 @@ struct SchemaTests {
         route: """
           limits: { messages: { rate: 1/s }, bytes: { rate: 1B/s } }
           auth: { jwt: { jwks: { url: "https://x" } }, forward: { url: "https://x" } }
+          http: {}
+          cors: {}
           """,
         upstream: "health_check: {}\neject: {}\nsticky_cookie: {}"))
     let (check, cookie) = (
@@ -80,6 +82,8 @@ struct SchemaTests {
     let keySet = try #require(configuration.keySets.first)
     let forward = try #require(route.admission.credentials?.forward)
     let heartbeat = try #require(tunnel.heartbeat)
+    let (http, keepAlive) = (try #require(route.http), try #require(group.keepAlive))
+    let cors = try #require(http.cors)
     let (messages, bytes) = (try #require(tunnel.messages), try #require(tunnel.bytes))
     let part = """
       { turn: { urls: ["turn:x"], secrets: [x] },
@@ -96,6 +100,25 @@ struct SchemaTests {
       ("limits", "handshake_timeout", .text(Quantity.text(of: limits.handshakeTimeout))),
       ("limits", "head_size", .text(Quantity.text(ofByteCount: limits.headByteCountMax))),
       ("limits", "queued", .text(Quantity.text(ofByteCount: limits.queuedByteCountMax))),
+      ("limits", "keepalive_timeout", .text(Quantity.text(of: limits.keepAliveTimeout))),
+      ("limits", "streams", .number(limits.streamCountMax)),
+      ("listener", "http2", nil),
+      ("listener", "proxy_protocol", nil),
+      ("listener", "redirect_to_https", .flag(configuration.listeners[0].httpsPort != nil)),
+      ("route", "http", .flag(false)),
+      ("route", "cors", .flag(false)),
+      ("http", "response_timeout", .text(Quantity.text(of: http.responseTimeout))),
+      ("http", "silence_timeout", .text(Quantity.text(of: http.silenceTimeout))),
+      ("http", "body_size", nil),
+      ("cors", "methods", .list(cors.methods.map(JSONValue.text))),
+      ("cors", "headers", cors.requestFields == .any ? .text("any") : nil),
+      ("cors", "expose", nil),
+      ("cors", "credentials", .flag(cors.allowsCredentials)),
+      ("cors", "max_age", .text(Quantity.text(of: cors.maxAge))),
+      ("upstream", "keepalive", .flag(true)),
+      ("upstream", "proxy_protocol", nil),
+      ("keepalive", "connections", .number(keepAlive.connectionCountMax)),
+      ("keepalive", "timeout", .text(Quantity.text(of: keepAlive.idleTimeout))),
       ("route", "require_origin", .flag(route.admission.requireOrigin)),
       ("route", "idle_timeout", .text(Quantity.text(of: tunnel.idleTimeout))),
       ("route", "stall_timeout", .text(Quantity.text(of: tunnel.stallTimeout))),
@@ -159,12 +182,10 @@ struct SchemaTests {
     arguments: [
       "workers: 0", "workers: many", "worker: 1", "shutdown_grace: 30", "log: { level: loud }",
       "limits: { head_size: 64KB }", "trusted_proxies: []", "log: { access: maybe }",
+      "limits: { streams: 0 }", "limits: { streams: 1001 }", "limits: { keepalive_timeout: 75 }",
     ])
   func schemaRefuses(line: String) throws {
-    let schema = try Schema(json: Repository.contents("config/sluice.schema.json"))
-    let yaml = Fixtures.file(top: line)
-    #expect(!Fixtures.problems(yaml).isEmpty)
-    #expect(schema.faults(of: try JSONValue.read(yaml: yaml)).count == 1)
+    try Self.expectRefusal(of: Fixtures.file(top: line))
   }
 
   @Test(
@@ -181,10 +202,43 @@ struct SchemaTests {
       "auth: { jwt: { jwks: { url: https://x, refresh: 30 } } }",
       "auth: { forward: { timeout: 1s } }", "auth: { forward: { url: x } }",
       "auth: { forward: { url: https://x, headers: [] } }",
+      "http: maybe", "http: 1", "http: [GET]", "http: { timeout: 5s }", "http: { body_size: 1MB }",
+      "http: { response_timeout: 60 }", "http: true\ncors: any",
+      "http: true\ncors: { methods: [] }", "http: true\ncors: { methods: GET }",
+      "http: true\ncors: { headers: all-of-them }", "http: true\ncors: { expose: any }",
+      "http: true\ncors: { credentials: include }", "http: true\ncors: { max_age: 600 }",
+      "http: true\ncors: { origins: any }",
+      "http: true\nlimits: { requests_per_client: 10 }",
+      "http: true\nlimits: { requests_per_client: { burst: 10 } }",
     ])
   func schemaRefusesOfRoute(line: String) throws {
+    try Self.expectRefusal(of: Fixtures.file(route: line))
+  }
+
+  @Test(
+    "the schema refuses what the decoder refuses of a listener",
+    arguments: [
+      "http2: maybe", "http2: 2", "proxy_protocol: []", "proxy_protocol: 10.0.0.0/8",
+      "redirect_to_https: 0", "redirect_to_https: 65536", "redirect_to_https: \"443\"",
+      "acme_challenges: \"\"", "acme_challenges: [acme]", "http3: true",
+    ])
+  func schemaRefusesOfListener(line: String) throws {
+    try Self.expectRefusal(of: Fixtures.file(listener: "{ address: 127.0.0.1:8080, \(line) }"))
+  }
+
+  @Test(
+    "the schema refuses what the decoder refuses of an upstream",
+    arguments: [
+      "keepalive: maybe", "keepalive: 64", "keepalive: { connections: 0 }",
+      "keepalive: { connections: 10001 }", "keepalive: { timeout: 60 }", "keepalive: { idle: 1s }",
+      "proxy_protocol: v3", "proxy_protocol: 2", "proxy_protocol: true",
+    ])
+  func schemaRefusesOfUpstream(line: String) throws {
+    try Self.expectRefusal(of: Fixtures.file(upstream: line))
+  }
+
+  private static func expectRefusal(of yaml: String) throws {
     let schema = try Schema(json: Repository.contents("config/sluice.schema.json"))
-    let yaml = Fixtures.file(route: line)
     #expect(!Fixtures.problems(yaml).isEmpty)
     #expect(schema.faults(of: try JSONValue.read(yaml: yaml)).count == 1)
   }
@@ -206,17 +260,14 @@ struct SchemaTests {
       "webhooks: { url: \"https://x\", secret: 0123456789abcdeF, queue: 99 }", "demo: maybe",
     ])
   func schemaRefusesOfRooms(line: String) throws {
-    let schema = try Schema(json: Repository.contents("config/sluice.schema.json"))
-    let yaml = Fixtures.rooms("{ \(line) }")
-    #expect(!Fixtures.problems(yaml).isEmpty)
-    #expect(schema.faults(of: try JSONValue.read(yaml: yaml)).count == 1)
+    try Self.expectRefusal(of: Fixtures.rooms("{ \(line) }"))
   }
 
   @Test(
     "the schema refuses what the decoder refuses beside rooms",
     arguments: [
       "upstream: a", "compression: pass", "headers: { remove: [X-A] }",
-      "rewrite: { set_prefix: /a }", "idle_timeout: 5m",
+      "rewrite: { set_prefix: /a }", "idle_timeout: 5m", "http: true", "cors: true",
     ])
   func schemaRefusesBesideRooms(line: String) throws {
     let schema = try Schema(json: Repository.contents("config/sluice.schema.json"))
@@ -245,7 +296,7 @@ struct SchemaTests {
   /// A folder with the files that config/sluice.yaml names, and `config/` for itself.
   private static func checkout(_ name: String) throws -> String {
     let folder = "\(Fixtures.folder)/\(name)"
-    for name in ["config", "certs/dev"] {
+    for name in ["config/acme", "certs/dev"] {
       try FileManager.default.createDirectory(
         atPath: "\(folder)/\(name)", withIntermediateDirectories: true)
     }
@@ -291,6 +342,10 @@ struct SchemaTests {
       #expect(rooms.listed.map(\.name.description) == ["standup", "board"])
       #expect(rooms.resumeWindow == RoomRules().resumeWindow)
       #expect(configuration.routes.first?.webhook?.queueCountMax == 10_000)
+      #expect(echo.http == HTTPRules(bodyByteCountMax: 10 << 20, cors: echo.http?.cors))
+      #expect(echo.http?.cors == CORSRules(exposedFields: ["X-Request-Id"]))
+      #expect(configuration.listeners.map(\.http2) == [true, false])
+      #expect(configuration.upstreams[0].keepAlive == KeepAliveRules())
       #expect(configuration.upstreams[0].connectTimeout == .seconds(3))
       #expect(configuration.upstreams[0].servers.count == 3)
     } catch {

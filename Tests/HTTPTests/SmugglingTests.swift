@@ -52,6 +52,8 @@ import Testing
     ("GET http:/a \(host.dropFirst(6))\r\n", .malformedTarget),
     ("GET ://a \(host.dropFirst(6))\r\n", .malformedTarget),
     ("CONNECT a:443 \(host.dropFirst(6))\r\n", .malformedTarget),
+    ("CONNECT / \(host.dropFirst(6))\r\n", .malformedTarget),
+    ("CONNECT http://a/ \(host.dropFirst(6))\r\n", .malformedTarget),
     ("GET http:///x \(host.dropFirst(6))\r\n", .malformedHost),
     ("GET http://u@a/ \(host.dropFirst(6))\r\n", .malformedHost),
     ("GET http://b/ \(host.dropFirst(6))\r\n", .conflictingHost),

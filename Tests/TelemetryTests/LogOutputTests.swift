@@ -174,6 +174,7 @@ struct AccessLogTests {
     record.host = "example.com"
     record.target = "/a"
     record.tls = "TLSv1.3"
+    record.http = "2"
     record.error = "none"
     record.inboundByteCount = .max
     record.frames = AccessRecord.Frames(

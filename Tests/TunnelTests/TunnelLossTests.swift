@@ -73,7 +73,7 @@ struct TunnelLossTests {
     let code = isBroken ? 1011 : 1012
     #expect(wire.log(.downstream) == "close \(code)")
     #expect(wire.log(.upstream) == "")
-    #expect(wire.end == "du")
+    #expect(wire.end == "u")
     #expect(Int(wire.tunnel.closeCode.rawValue) == code)
     wire.say(frame(.downstream) + closeFrame(.downstream), from: .downstream)
     #expect(wire.end == "du over")
@@ -174,7 +174,7 @@ struct TunnelLossTests {
       wire.close(.lifetime)
       wire.lose(side, isBroken: isBroken)
       #expect((wire.log(.downstream), wire.log(.upstream)) == ("close 1001", "close 1001"))
-      #expect(wire.end == (side == .downstream ? "d" : "du"))
+      #expect(wire.end == (side == .downstream ? "d" : "u"))
       wire.lose(side.other, isBroken: isBroken)
       #expect(wire.end == "du over")
       #expect((wire.tunnel.cause, wire.tunnel.closeCode) == (.lifetime, .goingAway))

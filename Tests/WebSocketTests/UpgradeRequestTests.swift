@@ -160,6 +160,70 @@ func fields(_ lines: [String]) -> Fields {
   }
 }
 
+/// An extended CONNECT of HTTP/2 (RFC 8441 §5).
+@Suite struct ExtendedConnectTests {
+  private static func head(
+    _ lines: [String] = [], connectProtocol: String? = "websocket", method: String = "CONNECT"
+  ) -> RequestHead {
+    var head = RequestHead(
+      method: method, target: "/chat", version: .http2,
+      fields: fields(["Host: a"] + (lines.isEmpty ? ["sec-websocket-version: 13"] : lines)))
+    head.connectProtocol = connectProtocol
+    return head
+  }
+
+  @Test("it needs neither a key nor the fields of a connection, and has a key of the edge's own")
+  func taken() throws {
+    for name in ["websocket", "WebSocket"] {
+      let head = Self.head(
+        [
+          "sec-websocket-version: 13", "sec-websocket-protocol: a, b",
+          "sec-websocket-extensions: x",
+        ],
+        connectProtocol: name)
+      let request = try UpgradeRequest.parse(head, key: sampleKey)
+      #expect(request.key == sampleKey)
+      #expect(request.subprotocols == ["a", "b"])
+      #expect(request.extensions.map(\.name) == ["x"])
+    }
+    let head = Self.head(["sec-websocket-version: 13", "sec-websocket-key: theirs"])
+    #expect(try UpgradeRequest.parse(head, key: sampleKey).key == sampleKey)
+  }
+
+  private static let refused: [(RequestHead, UpgradeRequest.Rejection)] = [
+    (head(connectProtocol: nil), .notAnUpgrade), (head(method: "GET"), .notAnUpgrade),
+    (head(connectProtocol: nil, method: "GET"), .notAnUpgrade),
+    (head(connectProtocol: "webtransport"), .unknownProtocol),
+    (head(connectProtocol: "websocket/13"), .unknownProtocol),
+    (head(connectProtocol: ""), .unknownProtocol),
+    (head(["sec-websocket-version: 13", "content-length: 1"]), .bodyAnnounced),
+    (head(["x: y"]), .unsupportedVersion),
+    (head(["sec-websocket-version: 8"]), .unsupportedVersion),
+    (head(["sec-websocket-version: 13", "sec-websocket-protocol: a, a"]), .badSubprotocols),
+    (head(["sec-websocket-version: 13", "sec-websocket-extensions: ;"]), .badExtensions),
+  ]
+
+  @Test("those that are refused")
+  func rejected() {
+    for (head, rejection) in Self.refused {
+      #expect(throws: rejection) { try UpgradeRequest.parse(head, key: sampleKey) }
+    }
+    #expect(UpgradeRequest.Rejection.unknownProtocol.status == 501)
+  }
+
+  @Test("HTTP/1.1 has the client's key, and asks for none")
+  func key() throws {
+    let head = upgradeRequestHead(target: "/", authority: "a", key: sampleKey)
+    var askedCount = 0
+    func key() -> String {
+      askedCount += 1
+      return ""
+    }
+    #expect(try UpgradeRequest.parse(head, key: key()).key == sampleKey)
+    #expect(askedCount == 0)
+  }
+}
+
 @Suite struct ExtensionTests {
   private static func parse(_ lines: [String]) -> [Extension]? {
     let head = upgradeRequestHead(target: "/", authority: "a", key: sampleKey)

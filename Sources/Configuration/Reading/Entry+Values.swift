@@ -191,6 +191,17 @@ extension Entry {
     return path
   }
 
+  /// The path of a directory that is there now. What it holds is read when it is asked for.
+  func directory() -> String? {
+    guard let text = self.text("the path of a directory") else { return nil }
+    let path = resolvedPath(text, from: self.reading.directory)
+    if let fault = directoryFault(at: path) {
+      self.refuse(fault.message)
+      return nil
+    }
+    return path
+  }
+
   /// The text of the file at `path`, which this entry names.
   func contents(ofFile path: String) -> String? {
     let path = resolvedPath(path, from: self.reading.directory)

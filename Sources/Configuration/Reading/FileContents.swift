@@ -25,6 +25,14 @@ func readFile(at path: String, byteCountMax: Int) throws(FileFault) -> String {
   return text
 }
 
+/// Why there is no directory at `path`; `nil` where there is one.
+func directoryFault(at path: String) -> FileFault? {
+  // A directory has itself as a member; nothing else has any.
+  if FileManager.default.fileExists(atPath: "\(path)/.") { return nil }
+  let isThere = FileManager.default.fileExists(atPath: path)
+  return FileFault(message: "\(path): \(isThere ? "it is not a directory" : "no such directory")")
+}
+
 /// The cause in a few words. Foundation wraps the system's error once or not at all.
 private func reason(of error: any Error) -> String {
   let outer = error as NSError

@@ -29,7 +29,7 @@ struct ConfigurationSection: Decodable {
     if let span = section[.drainOver]?.duration(in: .zero ... .seconds(3600)) {
       configuration.drainOver = span
     }
-    configuration.trustedProxies = Self.ranges(section[.trustedProxies])
+    configuration.trustedProxies = section[.trustedProxies]?.addressRanges() ?? []
     if let limits = section[.limits]?.part(LimitsSection.self) {
       configuration.limits = limits.limits
     }
@@ -83,24 +83,15 @@ struct ConfigurationSection: Decodable {
     section.entry.reading.checkUpstreamMentions()
     return groups
   }
-
-  private static func ranges(_ entry: Entry?) -> [AddressRange] {
-    (entry?.list() ?? []).compactMap { entry in
-      guard let text = entry.text("a block of addresses") else { return nil }
-      if let range = AddressRange(parsing: text) { return range }
-      entry.refuse(
-        "\"\(text)\" is not a block of addresses (as 10.0.0.0/8, 2001:db8::/32 or 192.0.2.1)")
-      return nil
-    }
-  }
 }
 
 /// `limits`
 struct LimitsSection: Decodable {
   enum Keys: String, CodingKey, CaseIterable {
-    case connections, queued
+    case connections, queued, streams
     case handshakeTimeout = "handshake_timeout"
     case headSize = "head_size"
+    case keepAliveTimeout = "keepalive_timeout"
   }
 
   let limits: Configuration.Limits
@@ -119,6 +110,10 @@ struct LimitsSection: Decodable {
     if let count = section[.queued]?.byteCount(in: 1 << 20...1 << 40) {
       limits.queuedByteCountMax = count
     }
+    if let timeout = section[.keepAliveTimeout]?.duration(in: .seconds(1) ... .seconds(3600)) {
+      limits.keepAliveTimeout = timeout
+    }
+    if let count = section[.streams]?.integer(in: 1...1000) { limits.streamCountMax = count }
     self.limits = limits
   }
 }

@@ -3,28 +3,70 @@ import TLS
 
 /// `listeners[]`
 struct ListenerSection: Decodable {
-  enum Keys: String, CodingKey, CaseIterable { case address, tls }
+  enum Keys: String, CodingKey, CaseIterable {
+    case address, tls, http2
+    case proxyProtocol = "proxy_protocol"
+    case redirectToHTTPS = "redirect_to_https"
+    case acmeChallenges = "acme_challenges"
+  }
 
   let rules: ListenerRules
 
   init(from decoder: any Decoder) throws {
     let section = try Section(decoder, Keys.self)
-    let addressEntry = section.required(.address)
-    let address = addressEntry?.socketAddress()
+    let address = section.required(.address).flatMap(Self.address)
+    let http2 = section[.http2]?.flag()
     let tls = section[.tls]?.part(ListenerTLSSection.self)
-    guard let addressEntry, let address else { throw Refused() }
-    // Port 0 asks for any free port, each time for another one.
-    let isAnyPort = if case .ip(_, port: 0) = address { true } else { false }
-    if !isAnyPort {
-      section.entry.reading.claim("\(address)", as: .listener, at: addressEntry.place)
+    // A client that offers h2 is given it where the listener speaks it, which it does by default.
+    let context = tls?.context(offersHTTP2: http2 ?? true)
+    let proxies = section[.proxyProtocol]?.addressRanges() ?? []
+    let httpsPort = section[.redirectToHTTPS]?.httpsPort()
+    if httpsPort != nil, section[.tls] != nil {
+      section[.redirectToHTTPS]?.refuse("contradiction: what comes here comes over TLS already")
     }
-    var rules = ListenerRules(address: address, tls: tls?.context, tlsSource: tls?.source)
+    let challenges = section[.acmeChallenges]?.directory()
+    guard let address else { throw Refused() }
+    var rules = ListenerRules(
+      address: address, tls: context, tlsSource: tls?.source, http2: http2,
+      proxyProtocol: proxies, httpsPort: httpsPort, challengeDirectory: challenges)
     rules.fingerprint = section.fingerprint
     self.rules = rules
+  }
+
+  /// An address that no other listener has.
+  private static func address(_ entry: Entry) -> SocketAddress? {
+    guard let address = entry.socketAddress() else { return nil }
+    // Port 0 asks for any free port, each time for another one.
+    if case .ip(_, port: 0) = address { return address }
+    entry.reading.claim("\(address)", as: .listener, at: entry.place)
+    return address
   }
 }
 
 extension Entry {
+  /// `true`, which means 443, `false`, or a port.
+  fileprivate func httpsPort() -> UInt16? {
+    guard let scalar = self.scalar("true, false or a port") else { return nil }
+    switch scalar.kind {
+    case .flag: return scalar.characters == "true" ? 443 : nil
+    case .number: return self.integer(in: 1...Int(UInt16.max)).map { UInt16($0) }
+    case .nothing, .text:
+      self.refuse("\(self.quotation(of: scalar)) is not true, false or a port")
+      return nil
+    }
+  }
+
+  /// Blocks of addresses, at least one.
+  func addressRanges() -> [AddressRange] {
+    (self.list() ?? []).compactMap { entry in
+      guard let text = entry.text("a block of addresses") else { return nil }
+      if let range = AddressRange(parsing: text) { return range }
+      entry.refuse(
+        "\"\(text)\" is not a block of addresses (as 10.0.0.0/8, 2001:db8::/32 or 192.0.2.1)")
+      return nil
+    }
+  }
+
   /// An IP address with a port, or the path of a socket.
   func socketAddress() -> SocketAddress? {
     guard let text = self.text("an address") else { return nil }
@@ -54,8 +96,8 @@ struct ListenerTLSSection: Decodable {
     case clientCA = "client_ca"
   }
 
-  let context: ServerContext
   let source: ListenerTLSSource
+  private let section: Section<Keys>
 
   init(from decoder: any Decoder) throws {
     let section = try Section(decoder, Keys.self)
@@ -69,13 +111,19 @@ struct ListenerTLSSection: Decodable {
     guard !usable.isEmpty else { throw Refused() }
     self.source = ListenerTLSSource(
       certificates: usable, minimumVersion: version, clientCA: clientCA ?? nil)
+    self.section = section
+  }
+
+  /// What terminates TLS; records why it cannot be made.
+  func context(offersHTTP2: Bool) -> ServerContext? {
     do {
-      self.context = try ServerContext(
-        certificates: usable, minimumVersion: version, clientCA: self.source.clientCA)
+      return try ServerContext(
+        certificates: self.source.certificates, minimumVersion: self.source.minimumVersion,
+        clientCA: self.source.clientCA, offersHTTP2: offersHTTP2)
     } catch {
-      let entry = error.part == .clientCA ? section[.clientCA] : section.entry
+      let entry = error.part == .clientCA ? self.section[.clientCA] : self.section.entry
       entry?.refuse(error.message)
-      throw Refused()
+      return nil
     }
   }
 

@@ -46,6 +46,12 @@ extension RouteSection {
   /// Keys, seen from the route, for which there is no use, and why.
   private static let meaningless: [(key: Place, reason: String)] = [
     (Place([Keys.compression]), "what is said in rooms is not compressed"),
+    (Place([Keys.http]), "rooms are the edge's own: there is no server to forward requests to"),
+    (Place([Keys.cors]), "rooms are the edge's own: there is no server to forward requests to"),
+    (
+      Place([Keys.limits, RouteLimitsSection.Keys.requestsPerClient]),
+      "rooms are the edge's own: there is no server to forward requests to"
+    ),
     (Place([Keys.headers]), "rooms are the edge's own: these fields would reach no server"),
     (Place([Keys.rewrite]), "rooms are the edge's own: this path would reach no server"),
     (

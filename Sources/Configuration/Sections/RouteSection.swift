@@ -7,7 +7,7 @@ import Tunnel
 struct RouteSection: Decodable {
   enum Keys: String, CodingKey, CaseIterable {
     case name, match, origins, auth, limits, heartbeat, compression, headers, rewrite, upstream
-    case rooms
+    case rooms, http, cors
     case requireOrigin = "require_origin"
     case idleTimeout = "idle_timeout"
     case stallTimeout = "stall_timeout"
@@ -28,13 +28,15 @@ struct RouteSection: Decodable {
     let rewrite = section[.rewrite]?.part(RewriteSection.self)
     let rooms = section[.rooms]?.part(RoomsSection.self)
     let destination = Self.destination(section, rooms)
+    let http = Self.http(section, admission)
     Self.checkIdentity(section, headers, admission)
     if let match, let rewrite { Self.checkRewrite(section, rewrite, match) }
     if section.hasRooms { Self.checkRooms(section, rooms, match, tunnel) }
     guard let name, let match, let destination else { throw Refused() }
     var rules = RouteRules(
       name: name, match: match, admission: admission, tunnel: tunnel, headers: headers,
-      stripPrefix: rewrite?.stripPrefix, setPrefix: rewrite?.setPrefix, destination: destination)
+      stripPrefix: rewrite?.stripPrefix, setPrefix: rewrite?.setPrefix, destination: destination,
+      http: http)
     rules.webhook = rooms?.webhook
     rules.fingerprint = section.fingerprint
     self.rules = rules
@@ -69,6 +71,7 @@ struct RouteSection: Decodable {
     rules.credentials = section[.auth]?.part(AuthSection.self)?.rules
     rules.connectionsPerClient = limits?.connectionsPerClient
     rules.upgradesPerClient = limits?.upgradesPerClient
+    rules.requestsPerClient = limits?.requestsPerClient
     return rules
   }
 
@@ -226,12 +229,14 @@ struct RouteLimitsSection: Decodable {
   enum Keys: String, CodingKey, CaseIterable {
     case connectionsPerClient = "connections_per_client"
     case upgradesPerClient = "upgrades_per_client"
+    case requestsPerClient = "requests_per_client"
     case messageSize = "message_size"
     case messages, bytes
   }
 
   let connectionsPerClient: Int?
   let upgradesPerClient: Rate?
+  let requestsPerClient: Rate?
   /// What it may be depends on where the route leads.
   let messageSize: Entry?
   let messages: TunnelRules.RateLimit?
@@ -240,14 +245,15 @@ struct RouteLimitsSection: Decodable {
   init(from decoder: any Decoder) throws {
     let section = try Section(decoder, Keys.self)
     self.connectionsPerClient = section[.connectionsPerClient]?.integer(in: 1...1_000_000)
-    self.upgradesPerClient = section[.upgradesPerClient]?.part(RateSection.self)?.rate
+    self.upgradesPerClient = section[.upgradesPerClient]?.rate()
+    self.requestsPerClient = section[.requestsPerClient]?.rate()
     self.messageSize = section[.messageSize]
     self.messages = section[.messages]?.part(MessageLimitSection.self)?.limit
     self.bytes = section[.bytes]?.part(ByteLimitSection.self)?.limit
   }
 }
 
-/// `routes[].limits.upgrades_per_client`
+/// `routes[].limits.upgrades_per_client` and `requests_per_client`, where they are more than a rate.
 struct RateSection: Decodable {
   enum Keys: String, CodingKey, CaseIterable { case rate, burst }
 
@@ -261,6 +267,15 @@ struct RateSection: Decodable {
     // Without a burst, what a second allows may come at once.
     self.rate = Rate(
       permitsPerSecond: permitsPerSecond, burst: burst.map(Double.init) ?? max(1, permitsPerSecond))
+  }
+}
+
+extension Entry {
+  /// A rate alone, or with a burst.
+  fileprivate func rate() -> Rate? {
+    guard self.writtenScalar != nil else { return self.part(RateSection.self)?.rate }
+    // What a second allows may come at once.
+    return self.permitsPerSecond().map { Rate(permitsPerSecond: $0, burst: max(1, $0)) }
   }
 }
 

@@ -1,15 +1,17 @@
+import Net
 import TLS
 import Upstream
 
 /// `upstreams[]`
 struct UpstreamSection: Decodable {
   enum Keys: String, CodingKey, CaseIterable {
-    case name, servers, balance, tls, retries, eject
+    case name, servers, balance, tls, retries, eject, keepalive
     case connectTimeout = "connect_timeout"
     case hashOn = "hash_on"
     case healthCheck = "health_check"
     case slowStart = "slow_start"
     case stickyCookie = "sticky_cookie"
+    case proxyProtocol = "proxy_protocol"
   }
 
   let rules: GroupRules
@@ -31,8 +33,21 @@ struct UpstreamSection: Decodable {
     rules.slowStart = section[.slowStart]?.duration(in: .seconds(1) ... .seconds(3600))
     rules.stickyCookie = section[.stickyCookie]?.part(StickyCookieSection.self)?.rules
     rules.hashOn = Self.hashOn(section, rules.balance)
+    rules.proxyProtocol = section[.proxyProtocol]?.choice(ProxyHeader.Version.self)
+    rules.keepAlive = Self.keepAlive(section)
     rules.fingerprint = section.fingerprint
     self.rules = rules
+  }
+
+  private static func keepAlive(_ section: Section<Keys>) -> KeepAliveRules? {
+    let rules = section[.keepalive].map { $0.switched(KeepAliveSection.self) }
+    guard section[.proxyProtocol] != nil else { return rules ?? KeepAliveRules() }
+    if let rules, rules != nil {
+      section[.keepalive]?.refuse(
+        "contradiction: the header of proxy_protocol speaks for one client, and so does its "
+          + "connection")
+    }
+    return nil
   }
 
   private static func hashOn(_ section: Section<Keys>, _ balance: Balance) -> HashKey? {
@@ -89,6 +104,26 @@ struct ServerSection: Decodable {
     let weight = section[.weight]?.integer(in: 1...1000) ?? 1
     guard let url else { throw Refused() }
     self.rules = ServerRules(url: url, weight: weight, drain: section[.drain]?.flag() ?? false)
+  }
+}
+
+/// `upstreams[].keepalive`
+struct KeepAliveSection: SwitchedSection {
+  enum Keys: String, CodingKey, CaseIterable { case connections, timeout }
+
+  static var standard: KeepAliveRules { KeepAliveRules() }
+  let rules: KeepAliveRules
+
+  init(from decoder: any Decoder) throws {
+    let section = try Section(decoder, Keys.self)
+    var rules = Self.standard
+    if let count = section[.connections]?.integer(in: 1...10_000) {
+      rules.connectionCountMax = count
+    }
+    if let timeout = section[.timeout]?.duration(in: .seconds(1) ... .seconds(3600)) {
+      rules.idleTimeout = timeout
+    }
+    self.rules = rules
   }
 }
 

@@ -12,6 +12,7 @@ extension MetricsPage {
   ) {
     self.init()
     self.addConnections(reading)
+    self.addHTTP(reading)
     self.addTunnels(reading)
     self.addTraffic(reading)
     self.addRooms(reading)
@@ -58,6 +59,31 @@ extension MetricsPage {
       [([], reading.admissionLatency)])
     self.add(
       "sluice_upgrade_seconds", "From the accept to the 101.", [([], reading.upgradeLatency)])
+  }
+
+  private mutating func addHTTP(_ reading: EdgeReading) {
+    self.add(
+      "sluice_answer_seconds",
+      "From the end of an ordinary request's head to the head of the server's answer.",
+      [([], reading.answerLatency)])
+    self.add(
+      .counter, "sluice_upstream_reuses_total",
+      "Ordinary requests that went out on a connection that an earlier one had left.",
+      Double(reading.reusedServerCount))
+    self.add(
+      .counter, "sluice_http2_connections_total", "Connections of clients that began with HTTP/2.",
+      Double(reading.http2ConnectionCount))
+    self.add(
+      .counter, "sluice_http2_streams_total", "Streams that clients opened on those.",
+      Double(reading.http2StreamCount))
+    self.add(
+      .counter, "sluice_http2_faults_total",
+      "HTTP/2 connections that were ended for what their client did.",
+      reading.http2Faults.map { ([("kind", $0)], Double($1)) }.ordered)
+    self.add(
+      .counter, "sluice_proxy_headers_refused_total",
+      "Connections that a PROXY header was owed on and that did not begin with one.",
+      Double(reading.refusedProxyHeaderCount))
   }
 
   private mutating func addTunnels(_ reading: EdgeReading) {

@@ -62,7 +62,7 @@ struct Attending: ~Copyable {
   ///   - greeting: what the query said, or what is wrong with it; `nil` where a message is to say it.
   ///   - pipelined: what the client sent behind its request.
   static func begin(
-    _ attending: consuming Attending, _ answer: [UInt8],
+    _ attending: consuming Attending, _ answer: ResponseHead,
     _ greeting: Result<Greeting, MessageFault>?,
     _ pipelined: [UInt8], _ bench: inout Workbench
   ) -> Connection {
@@ -72,13 +72,13 @@ struct Attending: ~Copyable {
   }
 
   private mutating func begin(
-    _ answer: [UInt8], _ greeting: Result<Greeting, MessageFault>?, _ pipelined: [UInt8],
+    _ answer: ResponseHead, _ greeting: Result<Greeting, MessageFault>?, _ pipelined: [UInt8],
     _ bench: inout Workbench
   ) -> Bool {
     bench.wheel.disarm(Int(self.token.slot))
     self.meter.begun.raise()
     bench.noteUpgrade(self.exchange)
-    guard self.stream.send(answer, &bench.scratch) == nil else { return false }
+    guard self.stream.answer(answer, &bench.scratch) == nil else { return false }
     switch greeting {
     case .success(let greeting): self.join(greeting, &bench)
     case .failure(let fault):
@@ -257,8 +257,7 @@ struct Attending: ~Copyable {
     if self.hasJoined { bench.tell(.lost, of: self.token, in: self.address) }
     self.record(bench)
     guard self.session.isAnswered else {
-      self.stream.close(&bench.scratch)
-      return bench.closeConnection()
+      return bench.close(self.stream)
     }
     return Closing(self.stream, self.token).begin(&bench)
   }

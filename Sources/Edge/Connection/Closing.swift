@@ -18,7 +18,7 @@ struct Closing: ~Copyable {
   consuming func begin(_ bench: inout Workbench) -> Connection {
     bench.arm(self.token, after: Limits.closingTimeout)
     guard self.downstream.end(&bench.scratch) == nil else { return self.close(&bench) }
-    return self.read(&bench)
+    return self.goOn(&bench)
   }
 
   consuming func handle(_ event: Event, _ bench: inout Workbench) -> Connection {
@@ -28,7 +28,14 @@ struct Closing: ~Copyable {
     if event.readiness.contains(.writable), self.downstream.flush(&bench.scratch) != nil {
       return self.close(&bench)
     }
-    return self.read(&bench)
+    if self.downstream.isCarried, event.readiness.contains(.failed) { return self.close(&bench) }
+    return self.goOn(&bench)
+  }
+
+  private consuming func goOn(_ bench: inout Workbench) -> Connection {
+    guard self.downstream.isCarried else { return self.read(&bench) }
+    // The end of one stream does not touch the others': nothing has to be awaited.
+    return self.downstream.queuedByteCount == 0 ? self.close(&bench) : .closing(Owned(self))
   }
 
   /// Drops what the client still sends.
@@ -62,7 +69,6 @@ struct Closing: ~Copyable {
   }
 
   consuming func close(_ bench: inout Workbench) -> Connection {
-    self.downstream.close(&bench.scratch)
-    return bench.closeConnection()
+    bench.close(self.downstream)
   }
 }

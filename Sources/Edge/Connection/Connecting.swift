@@ -11,33 +11,39 @@ internal import Upstream
 struct Connecting: ~Copyable {
   private var downstream: ByteStream
   private var server: UpstreamAttempt
-  private let upgrade: OutgoingUpgrade
+  private let outgoing: OutgoingRequest
 
   /// Picks a server and begins to connect; goes on to the next one for as long as one fails at once.
   ///
   /// - Parameters:
   ///   - tried: the endpoints that have failed this request.
   ///   - fault: what the client is told if no further server may be tried.
+  ///   - mayReuse: whether a connection may be taken that an earlier request has left.
   static func begin(
-    _ upgrade: OutgoingUpgrade, _ downstream: consuming ByteStream, tried: [Endpoint],
-    fault: Refusal?, _ bench: inout Workbench
+    _ outgoing: OutgoingRequest, _ downstream: consuming ByteStream, tried: [Endpoint],
+    fault: Refusal?, mayReuse: Bool = true, _ bench: inout Workbench
   ) -> Connection {
     var (tried, fault) = (tried, fault)
-    let group = upgrade.group
+    let group = outgoing.group
     let attemptCountMax = min(group.rules.retries + 1, Limits.attemptCountMax)
     while tried.count < attemptCountMax,
       let endpoint = group.pick(
-        avoiding: tried, preferring: upgrade.affinity.preference, now: bench.now,
+        avoiding: tried, preferring: outgoing.affinity.preference, now: bench.now,
         using: &bench.chance)
     {
-      upgrade.exchange.tried(endpoint)
+      outgoing.exchange.tried(endpoint)
+      if mayReuse,
+        let server = UpstreamAttempt.reuse(endpoint, for: outgoing, tried: tried, &bench)
+      {
+        return Relaying.begin(outgoing, downstream, server, &bench)
+      }
       do throws(StreamFault) {
-        let server = try UpstreamAttempt(to: endpoint, for: upgrade, tried: tried, &bench)
-        let phase = Connecting(downstream: downstream, server: server, upgrade: upgrade)
+        let server = try UpstreamAttempt.dial(endpoint, for: outgoing, tried: tried, &bench)
+        let phase = Connecting(downstream: downstream, server: server, outgoing: outgoing)
         return .connecting(Owned(phase))
       } catch {
         endpoint.end()
-        bench.noteFailedAttempt(endpoint, error.reason, upgrade)
+        bench.noteFailedAttempt(endpoint, error.reason, outgoing)
         tried.append(endpoint)
         fault =
           error.isExhaustion
@@ -45,15 +51,15 @@ struct Connecting: ~Copyable {
       }
     }
     let refusal = fault ?? .noHealthyServer(retryAfter: Limits.retryAfter)
-    return upgrade.exchange.refuse(refusal, downstream, &bench)
+    return outgoing.exchange.refuse(refusal, downstream, &bench)
   }
 
   private init(
-    downstream: consuming ByteStream, server: consuming UpstreamAttempt, upgrade: OutgoingUpgrade
+    downstream: consuming ByteStream, server: consuming UpstreamAttempt, outgoing: OutgoingRequest
   ) {
     self.downstream = downstream
     self.server = server
-    self.upgrade = upgrade
+    self.outgoing = outgoing
   }
 
   consuming func handle(_ event: Event, _ bench: inout Workbench) -> Connection {
@@ -81,26 +87,29 @@ struct Connecting: ~Copyable {
 
   private consuming func connected(_ bench: inout Workbench) -> Connection {
     bench.meter.connected(
-      self.upgrade.group.rules.name, in: bench.now.duration(since: self.server.beganAt))
-    if let fault = self.server.stream.send(self.upgrade.octets, &bench.scratch) {
+      self.outgoing.group.rules.name, in: bench.now.duration(since: self.server.beganAt))
+    guard let upgrade = self.outgoing.upgrade else {
+      return Relaying.begin(self.outgoing, self.downstream, self.server, &bench)
+    }
+    if let fault = self.server.stream.send(self.outgoing.octets, &bench.scratch) {
       return self.tryNext(after: fault.reason, .upstreamRefused, &bench)
     }
-    bench.arm(self.upgrade.exchange.arrival.token, after: Limits.upgradeTimeout)
-    return Upgrading(self.downstream, self.server, self.upgrade).read(&bench)
+    bench.arm(self.outgoing.exchange.arrival.token, after: Limits.upgradeTimeout)
+    return Upgrading(self.downstream, self.server, self.outgoing, upgrade).read(&bench)
   }
 
   private consuming func tryNext(
     after reason: String, _ fault: Refusal, _ bench: inout Workbench
   ) -> Connection {
-    let tried = self.server.giveUp(reason, self.upgrade, &bench)
-    return Self.begin(self.upgrade, self.downstream, tried: tried, fault: fault, &bench)
+    let tried = self.server.giveUp(reason, self.outgoing, &bench)
+    return Self.begin(self.outgoing, self.downstream, tried: tried, fault: fault, &bench)
   }
 
   private consuming func abandon(
     _ closer: AccessRecord.Closer, _ reason: String, _ bench: inout Workbench
   ) -> Connection {
     self.server.close(&bench)
-    return self.upgrade.exchange.abandon(self.downstream, closer, reason, &bench)
+    return self.outgoing.exchange.abandon(self.downstream, closer, reason, &bench)
   }
 }
 
@@ -113,21 +122,66 @@ struct UpstreamAttempt: ~Copyable {
   /// What its events carry.
   let token: Token
   let beganAt: Deadline
+  /// Its place in the worker's pool; `nil` for a connection that serves one client alone.
+  private let place: Token?
+  /// Whether an earlier request has left it.
+  let isReused: Bool
 
   /// - Throws: what can be told at once; the endpoint's load is the caller's to give back then.
-  init(
-    to endpoint: Endpoint, for upgrade: OutgoingUpgrade, tried: [Endpoint],
+  static func dial(
+    _ endpoint: Endpoint, for outgoing: OutgoingRequest, tried: [Endpoint],
     _ bench: inout Workbench
-  ) throws(StreamFault) {
+  ) throws(StreamFault) -> UpstreamAttempt {
+    let token = outgoing.exchange.arrival.token.registered(as: UInt8(tried.count + 1))
+    var place: Token?
+    if outgoing.isPoolable { place = bench.servers.open(to: endpoint, for: token) }
+    let rules = outgoing.group.rules
+    let preface = rules.proxyProtocol.map { outgoing.exchange.arrival.proxyHeader($0) }
+    do throws(StreamFault) {
+      let dial = try Dial(
+        endpoint, rules.tls, preface: preface, as: place ?? token, bench.loop, &bench.scratch)
+      bench.commons.occupancy.upstreamBegan()
+      bench.arm(token, after: rules.connectTimeout)
+      return UpstreamAttempt(
+        dial: dial, endpoint: endpoint, tried: tried, token: token, beganAt: bench.now,
+        place: place, isReused: false)
+    } catch {
+      if let place { bench.servers.closed(place) }
+      throw error
+    }
+  }
+
+  /// A connection that an earlier request has left; `nil` where there is none.
+  static func reuse(
+    _ endpoint: Endpoint, for outgoing: OutgoingRequest, tried: [Endpoint],
+    _ bench: inout Workbench
+  ) -> UpstreamAttempt? {
+    let token = outgoing.exchange.arrival.token.registered(as: UInt8(tried.count + 1))
+    guard outgoing.isPoolable, let idle = bench.servers.take(to: endpoint, for: token) else {
+      return nil
+    }
+    bench.meter.reusedServers.raise()
+    let place = idle.token
+    return UpstreamAttempt(
+      dial: Dial(connected: idle.stream), endpoint: endpoint, tried: tried, token: token,
+      beganAt: bench.now, place: place, isReused: true)
+  }
+
+  private init(
+    dial: consuming Dial, endpoint: Endpoint, tried: [Endpoint], token: Token,
+    beganAt: Deadline, place: Token?, isReused: Bool
+  ) {
+    self.dial = dial
     self.endpoint = endpoint
     self.tried = tried
-    self.token = upgrade.exchange.arrival.token.registered(as: UInt8(tried.count + 1))
-    self.beganAt = bench.now
-    let rules = upgrade.group.rules
-    self.dial = try Dial(endpoint, rules.tls, as: self.token, bench.loop, &bench.scratch)
-    bench.commons.occupancy.upstreamBegan()
-    bench.arm(self.token, after: rules.connectTimeout)
+    self.token = token
+    self.beganAt = beganAt
+    self.place = place
+    self.isReused = isReused
   }
+
+  /// Octets that the server has not taken yet.
+  var queuedByteCount: Int { self.dial.stream.queuedByteCount }
 
   /// The stream to the server.
   var stream: ByteStream {
@@ -141,9 +195,9 @@ struct UpstreamAttempt: ~Copyable {
 
   /// Closes after a failure, and gives the endpoints that have failed the request so far.
   consuming func giveUp(
-    _ reason: String, _ upgrade: OutgoingUpgrade, _ bench: inout Workbench
+    _ reason: String, _ outgoing: OutgoingRequest, _ bench: inout Workbench
   ) -> [Endpoint] {
-    bench.noteFailedAttempt(self.endpoint, reason, upgrade)
+    bench.noteFailedAttempt(self.endpoint, reason, outgoing)
     let tried = self.tried + [self.endpoint]
     self.close(&bench)
     return tried
@@ -155,32 +209,55 @@ struct UpstreamAttempt: ~Copyable {
   consuming func close(_ bench: inout Workbench) {
     self.endpoint.end()
     bench.commons.occupancy.upstreamEnded()
+    if let place = self.place { bench.servers.closed(place) }
     self.dial.close(&bench.scratch)
   }
+
+  /// Leaves the connection for another request, where nothing stands on it that nobody has asked for.
+  consuming func keep(
+    for timeout: Duration, countMax: Int, _ bench: inout Workbench
+  ) {
+    guard let place = self.place, timeout > .zero, self.dial.isClean(&bench.scratch) else {
+      return self.close(&bench)
+    }
+    self.endpoint.end()
+    let closedCount = bench.servers.give(
+      self.dial.intoStream(), as: place, until: bench.now.advanced(by: timeout),
+      countMax: countMax, &bench.scratch)
+    for _ in 0..<closedCount { bench.commons.occupancy.upstreamEnded() }
+  }
+}
+
+extension OutgoingRequest {
+  /// Whether the connection to the server may serve others before and after this client.
+  fileprivate var isPoolable: Bool { self.upgrade == nil && self.group.rules.keepAlive != nil }
 }
 
 extension Workbench {
   /// An operator wants to know which server fails, also when another one helped out.
-  func noteFailedAttempt(_ endpoint: Endpoint, _ reason: String, _ upgrade: OutgoingUpgrade) {
+  func noteFailedAttempt(_ endpoint: Endpoint, _ reason: String, _ outgoing: OutgoingRequest) {
     self.snapshot.log.warning(
       "upstream attempt failed",
       metadata: [
         "upstream": "\(endpoint.label)", "reason": "\(reason)",
-        "request_id": "\(upgrade.exchange.requestID)",
+        "request_id": "\(outgoing.exchange.requestID)",
       ])
-    self.noteAnswer(false, endpoint, upgrade)
+    self.noteAnswer(false, endpoint, outgoing)
   }
 
   /// What a client's attempt says about the server.
-  func noteAnswer(_ isGood: Bool, _ endpoint: Endpoint, _ upgrade: OutgoingUpgrade) {
-    let rules = upgrade.group.rules
+  func noteAnswer(_ isGood: Bool, _ endpoint: Endpoint, _ outgoing: OutgoingRequest) {
+    let rules = outgoing.group.rules
+    guard let change = endpoint.noteAttempt(isGood, rules: rules.eject, now: self.now) else {
+      return
+    }
     let metadata: Logger.Metadata = [
       "upstream": "\(endpoint.label)", "group": "\(rules.name)",
     ]
-    switch endpoint.noteAttempt(isGood, rules: rules.eject, now: self.now) {
+    switch change {
     case .ejected: self.snapshot.log.warning("server ejected", metadata: metadata)
     case .readmitted: self.snapshot.log.notice("server readmitted", metadata: metadata)
-    case .becameHealthy, .becameUnhealthy, nil: break
+    case .becameHealthy, .becameUnhealthy: break
     }
   }
 }

@@ -1,4 +1,5 @@
 internal import Admission
+internal import Configuration
 internal import Net
 internal import Transport
 internal import Tunnel
@@ -7,11 +8,14 @@ internal import Upstream
 /// One client's connection, from its acceptance to its end. A phase owns exactly what is meaningful
 /// in it, and moving on consumes it.
 ///
-///     handshaking ─▶ readingHead ─▶ admitting ─▶ connecting ─▶ upgrading ─▶ tunneling ─▶ closed
-///       (TLS)           │  (HTTP)   (Admission)  (Upstream)        │        (Tunnel)       ▲
-///                       │               │             │            ├─▶ responding ─────────┤
-///                       └───────────────┴─────────────┴────────────┴─▶ closing ────────────┘
-///                         (a refusal, or a server's own answer: sent, then the client's end awaited)
+///     introducing ─▶ handshaking ─▶ readingHead ─▶ admitting ─▶ connecting ─▶ upgrading ─▶ tunneling ─▶ closed
+///       (PROXY)         (TLS)     ▲     │  (HTTP)   (Admission)  (Upstream)        │        (Tunnel)       ▲
+///                                 └─────┼───────────────┼─────────────┼─▶ relaying ┴───────────────────────┤
+///                                       └───────────────┴─────────────┴──────┴─▶ closing ──────────────────┘
+///                         (a refusal, or an answer that is the last: sent, then the client's end awaited)
+///
+/// An HTTP/2 connection is `multiplexing` behind its handshake; each of its streams is a connection of
+/// this kind, too, whose head is there from the beginning.
 ///
 /// A phase has a place of its own on the heap, so that a connection is two words and moving it from
 /// event to event costs nothing.
@@ -19,14 +23,16 @@ internal import Upstream
 /// Each phase has one file, named after it. It is entered by `handle` for readiness, by
 /// `deadlinePassed` for its timer, by `cut` when the process ends, and by how it begins.
 enum Connection: ~Copyable {
+  case introducing(Owned<Introducing>)
   case handshaking(Owned<Handshaking>)
+  case multiplexing(Owned<Multiplexing>)
   case readingHead(Owned<ReadingHead>)
   case admitting(Owned<Admitting>)
   case connecting(Owned<Connecting>)
   case upgrading(Owned<Upgrading>)
   case tunneling(Owned<Tunneling>)
   case attending(Owned<Attending>)
-  case responding(Owned<Responding>)
+  case relaying(Owned<Relaying>)
   case closing(Owned<Closing>)
   case closed
 
@@ -49,12 +55,16 @@ enum Connection: ~Copyable {
     case .attending(var phase):
       let goesOn = phase.value.handle(event, &bench)
       self = goesOn ? .attending(phase) : phase.take().close(&bench)
+    case .multiplexing(var phase):
+      let goesOn = phase.value.handle(event, &bench)
+      self = goesOn ? .multiplexing(phase) : phase.take().close(&bench)
+    case .relaying(let phase): self = Relaying.handle(phase, event, &bench)
+    case .introducing(let phase): self = phase.take().handle(event, &bench)
     case .handshaking(let phase): self = phase.take().handle(event, &bench)
     case .readingHead(let phase): self = phase.take().handle(event, &bench)
     case .admitting(let phase): self = phase.take().handle(event, &bench)
     case .connecting(let phase): self = phase.take().handle(event, &bench)
     case .upgrading(let phase): self = phase.take().handle(event, &bench)
-    case .responding(let phase): self = phase.take().handle(event, &bench)
     case .closing(let phase): self = phase.take().handle(event, &bench)
     case .closed: self = .closed
     }
@@ -64,7 +74,11 @@ enum Connection: ~Copyable {
   mutating func deadlinePassed(_ bench: inout Workbench) {
     bench.scratch.clear()
     switch consume self {
+    case .introducing(let phase): self = phase.take().deadlinePassed(&bench)
     case .handshaking(let phase): self = phase.take().deadlinePassed(&bench)
+    case .multiplexing(var phase):
+      let goesOn = phase.value.deadlinePassed(&bench)
+      self = goesOn ? .multiplexing(phase) : phase.take().close(&bench)
     case .readingHead(let phase): self = phase.take().deadlinePassed(&bench)
     case .admitting(let phase): self = phase.take().deadlinePassed(&bench)
     case .connecting(let phase): self = phase.take().deadlinePassed(&bench)
@@ -75,7 +89,7 @@ enum Connection: ~Copyable {
     case .attending(var phase):
       let goesOn = phase.value.deadlinePassed(&bench)
       self = goesOn ? .attending(phase) : phase.take().close(&bench)
-    case .responding(let phase): self = phase.take().deadlinePassed(&bench)
+    case .relaying(let phase): self = Relaying.deadlinePassed(phase, &bench)
     case .closing(let phase): self = phase.take().deadlinePassed(&bench)
     case .closed: self = .closed
     }
@@ -94,10 +108,12 @@ enum Connection: ~Copyable {
     }
   }
 
-  /// The process begins to stop: who has not asked for anything yet is let go.
+  /// The process begins to end: who has not asked for anything yet is let go, unless he is to be served
+  /// still, and who has nothing more to ask in any case.
   mutating func drain(_ bench: inout Workbench) {
     bench.scratch.clear()
     switch consume self {
+    case .introducing(let phase): self = phase.take().drain(&bench)
     case .handshaking(let phase): self = phase.take().drain(&bench)
     case .readingHead(let phase): self = phase.take().drain(&bench)
     case let other: self = other
@@ -113,6 +129,9 @@ enum Connection: ~Copyable {
     case .attending(var phase):
       phase.value.close(at: deadline, because: cause, &bench)
       self = .attending(phase)
+    case .multiplexing(var phase):
+      phase.value.close(at: deadline, &bench)
+      self = .multiplexing(phase)
     case let other: self = other
     }
   }
@@ -136,7 +155,11 @@ enum Connection: ~Copyable {
   mutating func cut(_ bench: inout Workbench) {
     bench.scratch.clear()
     switch consume self {
+    case .introducing(let phase): self = phase.take().cut(&bench)
     case .handshaking(let phase): self = phase.take().cut(&bench)
+    case .multiplexing(var phase):
+      phase.value.cut(&bench)
+      self = phase.take().close(&bench)
     case .readingHead(let phase): self = phase.take().cut(&bench)
     case .admitting(let phase): self = phase.take().cut(&bench)
     case .connecting(let phase): self = phase.take().cut(&bench)
@@ -147,7 +170,7 @@ enum Connection: ~Copyable {
     case .attending(var phase):
       phase.value.cut(&bench)
       self = phase.take().close(&bench)
-    case .responding(let phase): self = phase.take().cut(&bench)
+    case .relaying(let phase): self = phase.take().cut(&bench)
     case .closing(let phase): self = phase.take().close(&bench)
     case .closed: self = .closed
     }
@@ -155,12 +178,30 @@ enum Connection: ~Copyable {
 }
 
 extension Connection {
+  /// Whether its end is told and awaited: a tunnel, a peer's, or an HTTP/2 connection.
+  var isLasting: Bool {
+    switch self {
+    case .tunneling: true
+    case .attending: true
+    case .multiplexing: true
+    default: false
+    }
+  }
+
   /// Whether it was upgraded: a tunnel, or a peer's.
   var isUpgraded: Bool {
     switch self {
     case .tunneling: true
     case .attending: true
     default: false
+    }
+  }
+
+  /// How an HTTP/2 connection arrived, for its streams; `nil` for any other.
+  var carrierArrival: Arrival? {
+    switch self {
+    case .multiplexing(let phase): phase.value.arrival
+    default: nil
     }
   }
 
@@ -212,6 +253,9 @@ extension Connection {
     case .attending(var phase):
       let goesOn = phase.value.flush(&bench)
       self = goesOn ? .attending(phase) : phase.take().close(&bench)
+    case .multiplexing(var phase):
+      let goesOn = phase.value.flush(&bench)
+      self = goesOn ? .multiplexing(phase) : phase.take().close(&bench)
     case let other: self = other
     }
   }
@@ -219,9 +263,40 @@ extension Connection {
 
 /// What is known of a connection from its acceptance on.
 struct Arrival: Sendable {
-  let token: Token
+  var token: Token
   let listener: Listener
-  /// The other end of the socket; `nil` where the kernel does not say.
-  let peer: SocketAddress?
-  let acceptedAt: Deadline
+  /// The other end of the socket, or whom a proxy in front speaks for; `nil` where nobody says.
+  var peer: SocketAddress? { didSet { self.peerText = Self.text(of: self.peer) } }
+  /// The same for records and forwarded fields, which each request of the connection needs.
+  private(set) var peerText: String
+  /// Where it was accepted, here or by a proxy in front; `nil` where no server is to be told.
+  var destination: SocketAddress?
+  /// When the connection was accepted; of a further request, or a stream, when that began.
+  var acceptedAt: Deadline
+
+  init(
+    token: Token, listener: Listener, peer: SocketAddress?, destination: SocketAddress?,
+    acceptedAt: Deadline
+  ) {
+    self.token = token
+    self.listener = listener
+    self.peer = peer
+    self.peerText = Self.text(of: peer)
+    self.destination = destination
+    self.acceptedAt = acceptedAt
+  }
+
+  private static func text(of peer: SocketAddress?) -> String {
+    switch peer {
+    case .ip(let address, _): address.description
+    case .unix: "unix"
+    case nil: "unknown"
+    }
+  }
+
+  /// The header by which a server is told who is at the other end.
+  func proxyHeader(_ version: ProxyHeader.Version) -> [UInt8] {
+    let destination = self.destination ?? self.listener.socket.address
+    return ProxyHeader(version: version, source: self.peer, destination: destination).serialized()
+  }
 }

@@ -7,17 +7,21 @@ internal import Upstream
 struct Dial: ~Copyable {
   var stream: ByteStream
   private let usesTLS: Bool
+  /// What the server is told before everything else; `nil` where it is told nothing, or was.
+  private var preface: [UInt8]?
   private var isConnected = false
 
   /// - Parameters:
   ///   - context: how a server with the scheme wss is verified.
+  ///   - preface: octets that go before everything else, TLS included: a PROXY protocol header.
   ///   - token: what its events carry.
   /// - Throws: what can be told at once.
   init(
-    _ endpoint: Endpoint, _ context: ClientContext?, as token: Token, _ loop: borrowing EventLoop,
-    _ scratch: inout Scratch
+    _ endpoint: Endpoint, _ context: ClientContext?, preface: [UInt8]? = nil, as token: Token,
+    _ loop: borrowing EventLoop, _ scratch: inout Scratch
   ) throws(StreamFault) {
     self.usesTLS = endpoint.url.scheme == .wss
+    self.preface = preface
     var tls: TLSConnection?
     if self.usesTLS, let context {
       do throws(TLSFault) {
@@ -28,6 +32,21 @@ struct Dial: ~Copyable {
       let socket = try Socket.connecting(to: endpoint.address)
       self.stream = try Self.registered(ByteStream(socket, tls: tls), token, loop, &scratch)
     } catch { throw .socket(error) }
+  }
+
+  /// A connection that was made before.
+  init(connected stream: consuming ByteStream) {
+    self.usesTLS = false
+    self.isConnected = true
+    self.stream = stream
+  }
+
+  /// Whether nothing has come that nobody has asked for, and nothing waits to go.
+  mutating func isClean(_ scratch: inout Scratch) -> Bool {
+    guard self.stream.queuedByteCount == 0 else { return false }
+    guard self.stream.isReadable else { return true }
+    scratch.inbound.clear()
+    return self.stream.receive(&scratch) == .nothing
   }
 
   private static func registered(
@@ -56,6 +75,10 @@ struct Dial: ~Copyable {
       guard !event.readiness.isDisjoint(with: [.writable, .failed]) else { return .pending }
       if let fault = self.stream.connectFault() { return .failed(.socket(fault)) }
       self.isConnected = true
+      if let preface = self.preface.take() {
+        scratch.outbound.append(preface.span)
+        if let fault = self.stream.sendBeforeTLS(&scratch) { return .failed(fault) }
+      }
     } else if event.readiness.contains(.writable), let fault = self.stream.flush(&scratch) {
       return .failed(fault)
     }

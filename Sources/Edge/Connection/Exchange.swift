@@ -17,16 +17,18 @@ final class Exchange {
   let requestID: String
   /// The client behind trusted proxies; `nil` where it cannot be known.
   let client: IPAddress?
-  private let method: String?
-  private let host: String?
-  private let target: String?
+  /// The request; `nil` where its head could not be read.
+  private let head: RequestHead?
+  /// What the client has sent behind the request, where its connection may carry another one.
+  private var rest: [UInt8]?
   /// The trace that the request belongs to, where traces are kept.
   private let trace: TraceContext?
   private(set) var route: Route?
   private(set) var subject: String?
   /// When that ends for which the client was admitted.
   private(set) var expiresAt = Deadline.never
-  private var upstream: String?
+  /// The server that was tried last.
+  private var endpoint: Endpoint?
   private var hasEnteredQuota = false
   private var isFinished = false
 
@@ -42,11 +44,8 @@ final class Exchange {
       } ?? peer
     self.requestID = Self.requestID(head, Self.isTrusted(peer, trusted), &bench.chance)
     self.trace = bench.snapshot.traces ? Self.trace(head, &bench.chance) : nil
-    self.method = head?.method
-    self.host = head?.authority
+    self.head = head
     if let head { self.route = bench.snapshot.route(host: head.host, path: head.path) }
-    let rules = self.route?.rules.admission.credentials
-    self.target = head.map { loggedTarget($0.target, rules: rules) }
   }
 
   deinit { assert(self.isFinished, "an exchange ended without a record") }
@@ -70,8 +69,12 @@ final class Exchange {
     {
       return given
     }
-    let digits = String(chance.next(), radix: 16)
-    return String(repeating: "0", count: 16 - digits.count) + digits
+    let number = chance.next()
+    let digits = (0..<16).map { place in
+      let digit = UInt8(truncatingIfNeeded: number >> UInt64(60 - 4 * place)) & 0xF
+      return digit < 10 ? 0x30 + digit : 0x57 + digit
+    }
+    return String(decoding: digits, as: UTF8.self)
   }
 
   /// The client's trace where it has one, and only one; a new one otherwise.
@@ -92,8 +95,34 @@ final class Exchange {
     fields.set("traceparent", trace.traceparent(span: bench.chance.next()))
   }
 
+  /// The connection may carry another request behind this one, whose answer is all that it waits for.
+  func mayPersist(_ head: RequestHead, behind rest: [UInt8]) {
+    if head.keepsConnection, head.version != .http2 { self.rest = rest }
+  }
+
+  /// The client's Accept, several lines as one list.
+  private var accept: String? {
+    let values = self.head?.fields.values("accept") ?? []
+    return values.isEmpty ? nil : values.joined(separator: ", ")
+  }
+
+  /// What browsers want to know before they show an answer to a page of another origin: it replaces what
+  /// a server has said of that.
+  func addCORS(to fields: inout Fields) {
+    guard let head = self.head, let rules = self.route?.rules, let cors = rules.http?.cors else {
+      return
+    }
+    fields.removeAll(where: CORSRules.owns)
+    for (name, value) in cors.answerFields(to: head, origins: rules.admission.origins) {
+      fields.append(name: name, value: value)
+    }
+  }
+
   /// The address for records and forwarded fields.
-  var clientText: String { self.client?.description ?? peerText(self.arrival.peer) }
+  var clientText: String {
+    if self.client == self.arrival.peer?.ipAddress { return self.arrival.peerText }
+    return self.client?.description ?? self.arrival.peerText
+  }
 
   func admitted(_ admitted: Admitted, _ bench: borrowing Workbench) {
     self.subject = admitted.subject
@@ -101,18 +130,28 @@ final class Exchange {
     self.expiresAt = bench.deadline(ofExpiry: admitted.expiry)
   }
 
-  func tried(_ endpoint: Endpoint) { self.upstream = endpoint.label }
+  /// A server has begun to answer an ordinary request.
+  func noteAnswer(_ bench: borrowing Workbench) {
+    bench.meter.answerLatency.record(bench.now.duration(since: self.beganAt))
+  }
+
+  func tried(_ endpoint: Endpoint) { self.endpoint = endpoint }
 
   /// Counts the client against the route's quotas; a refusal where they are used up.
-  func enterQuotas(_ route: Route, _ bench: borrowing Workbench) -> Refusal? {
+  func enterQuotas(
+    _ route: Route, _ kind: ClientQuotas.Kind, _ bench: borrowing Workbench
+  ) -> Refusal? {
     let entered = bench.commons.quotas.enter(
-      client: self.client, route: route.rules.name, rules: route.rules.admission, now: bench.now)
+      client: self.client, route: route.rules.name, rules: route.rules.admission, as: kind,
+      now: bench.now)
     switch entered {
     case .entered:
       self.hasEnteredQuota = true
       return nil
     case .tooManyConnections: return .tooManyConnections(retryAfter: Limits.retryAfter)
-    case .tooManyUpgrades(let delay): return .tooManyUpgrades(retryAfter: delay)
+    case .tooManyUpgrades(let delay):
+      return kind == .upgrade
+        ? .tooManyUpgrades(retryAfter: delay) : .tooManyRequests(retryAfter: delay)
     }
   }
 
@@ -120,11 +159,15 @@ final class Exchange {
   func refuse(
     _ refusal: Refusal, _ downstream: consuming ByteStream, _ bench: inout Workbench
   ) -> Connection {
-    let (head, body) = refusal.response(requestID: self.requestID)
+    var (head, body) = refusal.response(
+      requestID: self.requestID, accept: self.accept,
+      persists: self.rest != nil || downstream.isCarried)
+    self.addCORS(to: &head.fields)
+    if self.head?.method == "HEAD" { body = [] }
     let ending = Ending(
       kind: .request, status: refusal.status, closer: .edge, reason: refusal.reason,
       tls: downstream.tlsVersion, error: refusal.error)
-    return self.conclude(head.serialized() + body, ending, downstream, &bench)
+    return self.conclude(head, body, ending, downstream, &bench)
   }
 
   /// Answers with a page of the edge's own and ends the connection behind it.
@@ -136,19 +179,20 @@ final class Exchange {
     let ending = Ending(
       kind: .request, status: head.status, closer: .edge, reason: "answered",
       tls: downstream.tlsVersion, outboundByteCount: UInt64(page.body.count))
-    return self.conclude(head.serialized() + page.body, ending, downstream, &bench)
+    if self.rest == nil { head.fields.append(name: "Connection", value: "close") }
+    return self.conclude(head, page.body, ending, downstream, &bench)
   }
 
-  /// Sends the edge's own answer, the last on its connection.
+  /// Sends the edge's own answer, the last on its connection as a rule.
   private func conclude(
-    _ answer: [UInt8], _ ending: Ending, _ downstream: consuming ByteStream,
+    _ head: ResponseHead, _ body: [UInt8], _ ending: Ending, _ downstream: consuming ByteStream,
     _ bench: inout Workbench
   ) -> Connection {
-    let fault = downstream.send(answer, &bench.scratch)
+    let fault = downstream.answer(head, body: body, &bench.scratch)
     self.finish(ending, bench)
-    guard fault == nil else {
-      downstream.close(&bench.scratch)
-      return bench.closeConnection()
+    guard fault == nil else { return bench.close(downstream) }
+    if let rest = self.rest, !downstream.isCarried {
+      return ReadingHead.next(downstream, behind: rest, self.arrival, &bench)
     }
     return Closing(downstream, self.arrival.token).begin(&bench)
   }
@@ -159,9 +203,8 @@ final class Exchange {
     _ bench: inout Workbench
   ) -> Connection {
     let tls = downstream.tlsVersion
-    downstream.close(&bench.scratch)
     self.finish(Ending(kind: .request, status: 0, closer: closer, reason: reason, tls: tls), bench)
-    return bench.closeConnection()
+    return bench.close(downstream)
   }
 
   /// How an exchange ended.
@@ -195,6 +238,14 @@ final class Exchange {
     bench.snapshot.access.write { self.record(ending, duration) }
   }
 
+  private static func text(of version: HTTPVersion) -> String {
+    switch version {
+    case .http10: "1.0"
+    case .http11: "1.1"
+    case .http2: "2"
+    }
+  }
+
   private func record(_ ending: Ending, _ duration: Duration) -> AccessRecord {
     var record = AccessRecord(
       kind: ending.kind, requestID: self.requestID, client: self.clientText,
@@ -202,10 +253,12 @@ final class Exchange {
     record.route = self.route?.rules.name
     record.subject = self.subject
     record.traceID = self.trace?.id
-    record.upstream = self.upstream
-    record.method = self.method
-    record.host = self.host
-    record.target = self.target
+    record.upstream = self.endpoint?.label
+    record.method = self.head?.method
+    record.host = self.head?.authority
+    let rules = self.route?.rules.admission.credentials
+    record.target = self.head.map { loggedTarget($0.target, rules: rules) }
+    record.http = self.head.map { Self.text(of: $0.version) }
     record.tls = ending.tls
     record.error = ending.error
     record.inboundByteCount = ending.inboundByteCount

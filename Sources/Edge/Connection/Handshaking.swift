@@ -1,5 +1,6 @@
 internal import Logging
 internal import Net
+internal import TLS
 internal import Telemetry
 internal import Transport
 
@@ -24,6 +25,9 @@ struct Handshaking: ~Copyable {
       case .pending: continue
       case .done:
         self.note(bench)
+        if self.downstream.applicationProtocol == .http2 {
+          return Multiplexing.begin(self.downstream, self.arrival, &bench)
+        }
         return ReadingHead(self.downstream, self.arrival, &bench).read(&bench)
       case .ended: return self.end("closed", &bench)
       case .failed(let fault): return self.end(fault.reason, &bench)
@@ -38,6 +42,7 @@ struct Handshaking: ~Copyable {
 
   /// It may yet ask, and be told that the edge is draining.
   consuming func drain(_ bench: inout Workbench) -> Connection {
+    guard bench.departure.refusesRequests else { return .handshaking(Owned(self)) }
     bench.arm(self.arrival.token, after: Limits.lastRequestTimeout)
     return .handshaking(Owned(self))
   }
@@ -53,20 +58,10 @@ struct Handshaking: ~Copyable {
 
   private consuming func end(_ reason: String, _ bench: inout Workbench) -> Connection {
     bench.meter.handshakes.raise(.init(version: nil, isResumed: false))
-    let peer = self.arrival.peer
+    let client = self.arrival.peerText
     bench.snapshot.log.debug(
-      "TLS handshake failed", metadata: ["client": "\(peerText(peer))", "reason": "\(reason)"])
-    self.downstream.close(&bench.scratch)
-    return bench.closeConnection()
-  }
-}
-
-/// A peer's address for records.
-func peerText(_ peer: SocketAddress?) -> String {
-  switch peer {
-  case .ip(let address, _): address.description
-  case .unix: "unix"
-  case nil: "unknown"
+      "TLS handshake failed", metadata: ["client": "\(client)", "reason": "\(reason)"])
+    return bench.close(self.downstream)
   }
 }
 
@@ -80,9 +75,20 @@ extension Workbench {
     return downstream.flush(&self.scratch)?.reason
   }
 
-  /// Counts a client's connection as ended; the last step of every phase.
-  mutating func closeConnection() -> Connection {
-    self.commons.occupancy.connectionEnded()
+  /// Closes a client's connection; the last step of every phase.
+  mutating func close(_ downstream: consuming ByteStream) -> Connection {
+    let isStream = downstream.isCarried
+    downstream.close(&self.scratch)
+    return self.closedConnection(isStream: isStream)
+  }
+
+  /// Counts a client's connection, or stream, as ended.
+  func closedConnection(isStream: Bool) -> Connection {
+    if isStream {
+      self.commons.occupancy.streamEnded()
+    } else {
+      self.commons.occupancy.connectionEnded()
+    }
     return .closed
   }
 }

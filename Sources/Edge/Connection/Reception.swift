@@ -1,12 +1,9 @@
 internal import Admission
-internal import Compression
 internal import Configuration
 internal import HTTP
 internal import Net
 internal import Signaling
 internal import Transport
-internal import Tunnel
-internal import Upstream
 internal import WebSocket
 
 /// A request whose head is complete: what is to become of it. Cheap checks come first, and those
@@ -14,10 +11,13 @@ internal import WebSocket
 struct Reception {
   private let exchange: Exchange
   private let head: RequestHead
+  /// Of a request of HTTP/2, whether its stream goes on behind the head.
+  private let hasContent: Bool
 
-  init(_ exchange: Exchange, _ head: RequestHead) {
+  init(_ exchange: Exchange, _ head: RequestHead, hasContent: Bool = false) {
     self.exchange = exchange
     self.head = head
+    self.hasContent = hasContent
   }
 
   /// - Parameter pipelined: octets that came behind the head.
@@ -29,161 +29,128 @@ struct Reception {
       guard bench.commons.occupancy.maySpareTunnel, !bench.isNearBudget else {
         throw .overloaded(retryAfter: Limits.retryAfter)
       }
-      guard let route = self.exchange.route else { throw .noRoute }
-      if let page = self.page(of: route) { return self.exchange.answer(page, downstream, &bench) }
-      let request = try self.parse()
-      guard pipelined.count <= Limits.pipelinedByteCountMax else {
-        throw Refusal(
-          status: 400, error: "bad_request",
-          reason: "Too much was sent behind the request before its answer.")
+      let framing = try self.framing()
+      // Behind a request for an upgrade, whatever becomes of it, there may be frames.
+      let mayPersist =
+        framing == .none && !self.isUpgrade && bench.departure.closesUntil == nil
+      if let answer = try self.ownAnswer() ?? self.exchange.route.flatMap(self.answer) {
+        if mayPersist { self.exchange.mayPersist(self.head, behind: pipelined) }
+        return self.exchange.answer(answer, downstream, &bench)
       }
+      guard let route = self.exchange.route else { throw .noRoute }
+      if mayPersist, route.rules.http != nil {
+        self.exchange.mayPersist(self.head, behind: pipelined)
+      }
+      let purpose = try self.purpose(route, framing, pipelined, &bench)
       // Before the credentials: guessing them is to cost the guesser something.
-      if let refusal = self.exchange.enterQuotas(route, bench) { throw refusal }
+      if let refusal = self.exchange.enterQuotas(route, purpose.kind, bench) { throw refusal }
       let found = examine(
-        self.head, subprotocols: request.subprotocols, rules: route.rules.admission)
+        self.head, subprotocols: purpose.subprotocols, rules: route.rules.admission,
+        isUpgrade: purpose.upgrade != nil)
       let admission = PendingAdmission(
-        exchange: self.exchange, route: route, head: self.head, request: request,
-        pipelined: pipelined)
+        exchange: self.exchange, route: route, head: self.head, purpose: purpose,
+        framing: framing, pipelined: pipelined)
       return Admitting.proceed(found, downstream, admission, &bench)
     } catch {
       return self.exchange.refuse(error, downstream, &bench)
     }
   }
 
-  /// What is served beside the rooms of a route, where that is asked for and no WebSocket is.
-  private func page(of route: Route) -> PageAnswer? {
-    guard let hall = route.hall, hall.rules.demo, !self.head.fields.contains("upgrade") else {
-      return nil
+  private func framing() throws(Refusal) -> BodyFraming {
+    do throws(HeadError) {
+      return try self.head.bodyFraming(hasContent: self.hasContent)
+    } catch {
+      throw .head(error)
     }
-    return Page(name: hall.rest(of: self.head.path)).map { $0.answer(to: self.head) }
   }
 
-  private func parse() throws(Refusal) -> UpgradeRequest {
+  /// What the listener answers whatever the routes are.
+  private func ownAnswer() throws(Refusal) -> PageAnswer? {
+    let listener = self.exchange.arrival.listener.rules
+    if let directory = listener.challengeDirectory,
+      let answer = challengeAnswer(to: self.head, from: directory)
+    {
+      return answer
+    }
+    guard let port = listener.httpsPort else { return nil }
+    guard let head = redirectToHTTPS(head: self.head, port: port) else {
+      throw .head(.missingHost)
+    }
+    return PageAnswer(head)
+  }
+
+  /// What is served beside the rooms of a route, and what browsers ask before they ask.
+  private func answer(of route: Route) -> PageAnswer? {
+    guard !self.isUpgrade else { return nil }
+    if let hall = route.hall, hall.rules.demo {
+      return Page(name: hall.rest(of: self.head.path)).map { $0.answer(to: self.head) }
+    }
+    guard let cors = route.rules.http?.cors, CORSRules.isPreflight(self.head) else { return nil }
+    return PageAnswer(
+      204, cors.preflightAnswer(to: self.head, origins: route.rules.admission.origins))
+  }
+
+  /// Whether it asks for a protocol, in the way of its version.
+  private var isUpgrade: Bool {
+    self.head.version == .http2
+      ? self.head.connectProtocol != nil : self.head.fields.contains("upgrade")
+  }
+
+  private func purpose(
+    _ route: Route, _ framing: BodyFraming, _ pipelined: [UInt8], _ bench: inout Workbench
+  ) throws(Refusal) -> Purpose {
+    if let rules = route.rules.http, !self.asksForWebSocket {
+      try self.checkRequest(rules, framing)
+      return .request
+    }
+    let request = try self.parse(&bench)
+    guard pipelined.count <= Limits.pipelinedByteCountMax else {
+      throw Refusal(
+        status: 400, error: "bad_request",
+        reason: "Too much was sent behind the request before its answer.")
+    }
+    return .upgrade(request)
+  }
+
+  private var asksForWebSocket: Bool {
+    self.head.connectProtocol != nil
+      || (self.head.version != .http2 && self.head.fields.contains("upgrade", token: "websocket")
+        && self.head.fields.contains("connection", token: "upgrade"))
+  }
+
+  private func checkRequest(_ rules: HTTPRules, _ framing: BodyFraming) throws(Refusal) {
+    // A TRACE would show a client what the edge tells the server of it.
+    guard self.head.method != "TRACE" else {
+      throw .methodNotAllowed(allow: ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"])
+    }
+    if let countMax = rules.bodyByteCountMax, case .length(let count) = framing,
+      count > countMax
+    {
+      throw .bodyTooLarge
+    }
+  }
+
+  private func parse(_ bench: inout Workbench) throws(Refusal) -> UpgradeRequest {
+    let (high, low) = (bench.chance.next(), bench.chance.next())
     do throws(UpgradeRequest.Rejection) {
-      return try UpgradeRequest.parse(self.head)
+      // RFC 8441 §4: what follows the head is the WebSocket, and has to be there.
+      guard self.head.version != .http2 || self.hasContent || self.head.connectProtocol == nil
+      else { throw .bodyAnnounced }
+      return try UpgradeRequest.parse(self.head, key: upgradeKey(high: high, low: low))
     } catch {
       throw .upgrade(status: error.status, reason: error.reason, fields: error.fields)
     }
   }
 }
 
-/// A request on its way through admission.
-struct PendingAdmission {
-  let exchange: Exchange
-  let route: Route
-  let head: RequestHead
-  let request: UpgradeRequest
-  let pipelined: [UInt8]
+/// What a request is for.
+enum Purpose {
+  case upgrade(UpgradeRequest)
+  case request
 
-  /// The client may pass: the request for the server is made, and a server is looked for.
-  func admitted(
-    _ admitted: Admitted, _ downstream: consuming ByteStream, _ bench: inout Workbench
-  ) -> Connection {
-    self.exchange.admitted(admitted, bench)
-    switch self.route.service {
-    case .upstream(let group): return self.forward(admitted, to: group, downstream, &bench)
-    case .rooms(let hall):
-      return RoomEntrance(self, hall).enter(admitted, downstream, &bench)
-    }
-  }
+  var upgrade: UpgradeRequest? { if case .upgrade(let request) = self { request } else { nil } }
 
-  private func forward(
-    _ admitted: Admitted, to group: Group, _ downstream: consuming ByteStream,
-    _ bench: inout Workbench
-  ) -> Connection {
-    var head = self.forwarded(for: admitted, bench)
-    self.exchange.addTrace(to: &head.fields, self.head, &bench)
-    do throws(UpgradeRequest.Rejection) {
-      let affinity = Affinity(self.head, admitted, self.exchange, group.rules, bench)
-      let upgrade = OutgoingUpgrade(
-        exchange: self.exchange, route: self.route, group: group,
-        request: try self.request(in: head),
-        octets: head.serialized(), pipelined: self.pipelined,
-        markerSubprotocol: self.marker(in: head), agreement: self.agreement(),
-        affinity: affinity)
-      return Connecting.begin(upgrade, downstream, tried: [], fault: nil, &bench)
-    } catch {
-      let refusal = Refusal.upgrade(
-        status: error.status, reason: error.reason, fields: error.fields)
-      return self.exchange.refuse(refusal, downstream, &bench)
-    }
-  }
+  var subprotocols: [String] { self.upgrade?.subprotocols ?? [] }
 
-  /// What is asked of the server: less than the client asked for where a token was cut from the list
-  /// of subprotocols, or where extensions are not the server's to choose.
-  private func request(
-    in forwarded: RequestHead
-  ) throws(UpgradeRequest.Rejection) -> UpgradeRequest {
-    let sources = self.route.rules.admission.credentials?.jwt?.sources ?? []
-    let isCut = sources.contains(.subprotocol) || self.route.rules.tunnel.compression != .pass
-    return isCut ? try UpgradeRequest.parse(forwarded) : self.request
-  }
-
-  /// What the edge and the client compress with, where that is the edge's work.
-  private func agreement() -> DeflateAgreement? {
-    guard self.route.rules.tunnel.compression == .offload else { return nil }
-    return DeflateAgreement.negotiate(offers: self.request.extensions)
-  }
-
-  /// What a service is told that is to judge the request: all of it, tokens included.
-  func question(_ bench: borrowing Workbench) -> Fields {
-    Forwarding(
-      clientAddress: self.exchange.clientText, isTrustedPeer: self.exchange.isTrustedPeer(bench),
-      scheme: self.exchange.arrival.listener.scheme, requestID: self.exchange.requestID
-    ).question(about: self.head)
-  }
-
-  /// The head without anything that shows who the client is.
-  var cleanHead: RequestHead {
-    let credentials = self.route.rules.admission.credentials
-    return credentials.map { withoutCredentials(self.head, rules: $0) } ?? self.head
-  }
-
-  /// The head as the server gets it: without tokens, with what the edge vouches for.
-  private func forwarded(
-    for admitted: Admitted, _ bench: borrowing Workbench
-  ) -> RequestHead {
-    let rules = self.route.rules
-    let credentials = rules.admission.credentials
-    let forwarding = Forwarding(
-      // The peer, not the client: each proxy names whom it heard (RFC 7239 §4).
-      clientAddress: peerText(self.exchange.arrival.peer),
-      isTrustedPeer: self.exchange.isTrustedPeer(bench),
-      scheme: self.exchange.arrival.listener.scheme, requestID: self.exchange.requestID,
-      identityFields: admitted.identityFields,
-      identityFieldNames: credentials?.identityFieldNames ?? [],
-      setFields: rules.headers.set, removeFields: rules.headers.remove,
-      stripPrefix: rules.stripPrefix, setPrefix: rules.setPrefix, host: rules.headers.host)
-    var head = forwarding.upgradeRequest(from: self.cleanHead)
-    // Who is offered no extension accepts none: the server speaks plainly.
-    if rules.tunnel.compression != .pass { head.fields.remove("Sec-WebSocket-Extensions") }
-    return head
-  }
-
-  /// `bearer`, where the client offered it as the marker of a token that is cut from the list: it is
-  /// echoed if the server chooses no subprotocol, since browsers insist on a choice.
-  func marker(in forwarded: RequestHead) -> String? {
-    let marker = self.head.fields.tokens("Sec-WebSocket-Protocol")
-      .first { $0.lowercased() == "bearer" }
-    let isLeft = forwarded.fields.contains("Sec-WebSocket-Protocol", token: "bearer")
-    return isLeft ? nil : marker
-  }
-}
-
-/// A request for a server, kept until one has answered it.
-struct OutgoingUpgrade {
-  let exchange: Exchange
-  let route: Route
-  let group: Group
-  /// What was asked of the server: its answer is checked against it.
-  let request: UpgradeRequest
-  /// The request's head on the wire.
-  let octets: [UInt8]
-  /// What the client sent behind its head: the first octets of the tunnel.
-  let pipelined: [UInt8]
-  let markerSubprotocol: String?
-  /// What the edge and the client compress with; `nil` where that is left to client and server.
-  let agreement: DeflateAgreement?
-  /// What speaks for one of the servers.
-  let affinity: Affinity
+  var kind: ClientQuotas.Kind { if case .upgrade = self { .upgrade } else { .request } }
 }

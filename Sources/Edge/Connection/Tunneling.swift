@@ -1,4 +1,5 @@
 internal import Configuration
+internal import HTTP
 internal import Net
 internal import Telemetry
 internal import Transport
@@ -37,18 +38,19 @@ struct Tunneling: ~Copyable {
 
   init(
     _ downstream: consuming ByteStream, _ server: consuming UpstreamAttempt,
-    _ upgrade: OutgoingUpgrade, _ settled: TunnelUpgrade, _ bench: borrowing Workbench
+    _ outgoing: OutgoingRequest, _ settled: TunnelUpgrade, _ bench: borrowing Workbench
   ) {
-    self.exchange = upgrade.exchange
+    self.exchange = outgoing.exchange
     self.endpoint = server.endpoint
-    self.token = upgrade.exchange.arrival.token
+    self.token = outgoing.exchange.arrival.token
     self.upstreamRegistration = server.token.registration
-    self.tunnel = Tunnel(upgrade.route.terms, settled, now: bench.now)
-    self.route = upgrade.route
-    self.meter = bench.meter(of: upgrade.route)
-    self.offload = upgrade.agreement.map { Owned(Offload($0, upgrade.route.terms.rules)) }
+    self.tunnel = Tunnel(outgoing.route.terms, settled, now: bench.now)
+    self.route = outgoing.route
+    self.meter = bench.meter(of: outgoing.route)
+    let agreement = outgoing.upgrade?.agreement
+    self.offload = agreement.map { Owned(Offload($0, outgoing.route.terms.rules)) }
     let upstream = server.intoStream()
-    self.splices = downstream.isPlain && upstream.isPlain && upgrade.agreement == nil
+    self.splices = downstream.isPlain && upstream.isPlain && agreement == nil
     self.streams = OwnedPair(downstream, upstream)
   }
 
@@ -56,7 +58,7 @@ struct Tunneling: ~Copyable {
   ///   - answer: the client's 101. What the server sent behind its own stands in the scratch.
   ///   - pipelined: what the client sent behind its request.
   static func begin(
-    _ tunneling: consuming Tunneling, _ answer: [UInt8], _ pipelined: [UInt8],
+    _ tunneling: consuming Tunneling, _ answer: ResponseHead, _ pipelined: [UInt8],
     _ bench: inout Workbench
   ) -> Connection {
     var phase = Owned(tunneling)
@@ -65,14 +67,14 @@ struct Tunneling: ~Copyable {
   }
 
   private mutating func begin(
-    _ answer: [UInt8], _ pipelined: [UInt8], _ bench: inout Workbench
+    _ answer: ResponseHead, _ pipelined: [UInt8], _ bench: inout Workbench
   ) -> Bool {
     // The deadline of the phase before: the tunnel's own is set below.
     bench.wheel.disarm(Int(self.token.slot))
     self.meter.begun.raise()
     bench.noteUpgrade(self.exchange)
     self.catchUp(&bench)
-    if let fault = self[.downstream].send(answer, &bench.scratch) {
+    if let fault = self[.downstream].answer(answer, &bench.scratch) {
       self.failed(.downstream, fault, &bench)
     }
     self.forward(from: .upstream, &bench)
@@ -265,8 +267,9 @@ extension Tunneling {
     self.record(bench)
     self.endpoint.end()
     bench.commons.occupancy.upstreamEnded()
+    let isStream = self[.downstream].isCarried
     self.streams.takeEach { (stream: consuming ByteStream) in stream.close(&bench.scratch) }
-    return bench.closeConnection()
+    return bench.closedConnection(isStream: isStream)
   }
 
   private borrowing func record(_ bench: borrowing Workbench) {

@@ -12,16 +12,18 @@ internal import WebSocket
 struct Upgrading: ~Copyable {
   private var downstream: ByteStream
   private var server: UpstreamAttempt
+  private let outgoing: OutgoingRequest
   private let upgrade: OutgoingUpgrade
   private var interimCount = 0
   private var reader = ResponseReader(headByteCountMax: Limits.responseHeadByteCountMax)
 
   init(
     _ downstream: consuming ByteStream, _ server: consuming UpstreamAttempt,
-    _ upgrade: OutgoingUpgrade
+    _ outgoing: OutgoingRequest, _ upgrade: OutgoingUpgrade
   ) {
     self.downstream = downstream
     self.server = server
+    self.outgoing = outgoing
     self.upgrade = upgrade
   }
 
@@ -81,9 +83,7 @@ struct Upgrading: ~Copyable {
     _ head: ResponseHead, _ bench: inout Workbench
   ) -> Connection {
     guard head.status == 101 else {
-      // 502 to 504 are a gateway's words for a server that cannot.
-      bench.noteAnswer(!(502...504).contains(head.status), self.server.endpoint, self.upgrade)
-      return Responding.begin(head, self.downstream, self.server, self.upgrade, &bench)
+      return Relaying.answered(head, self.outgoing, self.downstream, self.server, &bench)
     }
     let response: UpgradeResponse
     do throws(UpgradeFault) {
@@ -91,12 +91,12 @@ struct Upgrading: ~Copyable {
     } catch {
       return self.malformed(error.reason, &bench)
     }
-    bench.noteAnswer(true, self.server.endpoint, self.upgrade)
+    bench.noteAnswer(true, self.server.endpoint, self.outgoing)
     var answer = responseHead101(
       from: head, fallbackSubprotocol: self.upgrade.markerSubprotocol)
-    answer.fields.set("X-Request-Id", self.upgrade.exchange.requestID)
-    if let rules = self.upgrade.group.rules.stickyCookie,
-      let cookie = self.upgrade.affinity.setCookie(
+    answer.fields.set("X-Request-Id", self.outgoing.exchange.requestID)
+    if let rules = self.outgoing.group.rules.stickyCookie,
+      let cookie = self.outgoing.affinity.setCookie(
         for: self.server.endpoint, rules, bench.commons.signer)
     {
       answer.fields.append(name: "Set-Cookie", value: cookie)
@@ -107,14 +107,14 @@ struct Upgrading: ~Copyable {
     }
     let terms = TunnelUpgrade(
       usesDeflate: response.usesDeflate, isOffloaded: self.upgrade.agreement != nil,
-      pingTag: bench.chance.next(), expiresAt: self.upgrade.exchange.expiresAt)
+      pingTag: bench.chance.next(), expiresAt: self.outgoing.exchange.expiresAt)
     return Tunneling.begin(
-      Tunneling(self.downstream, self.server, self.upgrade, terms, bench), answer.serialized(),
-      self.upgrade.pipelined, &bench)
+      Tunneling(self.downstream, self.server, self.outgoing, terms, bench), answer,
+      self.outgoing.pipelined, &bench)
   }
 
   consuming func deadlinePassed(_ bench: inout Workbench) -> Connection {
-    bench.noteFailedAttempt(self.server.endpoint, "answer timed out", self.upgrade)
+    bench.noteFailedAttempt(self.server.endpoint, "answer timed out", self.outgoing)
     return self.refuse(.upstreamTimedOut, &bench)
   }
 
@@ -128,25 +128,25 @@ struct Upgrading: ~Copyable {
     guard !self.reader.hasReceivedOctets else {
       return self.malformed("The server's answer ended in its head.", &bench)
     }
-    let tried = self.server.giveUp(reason, self.upgrade, &bench)
+    let tried = self.server.giveUp(reason, self.outgoing, &bench)
     return Connecting.begin(
-      self.upgrade, self.downstream, tried: tried, fault: .upstreamRefused, &bench)
+      self.outgoing, self.downstream, tried: tried, fault: .upstreamRefused, &bench)
   }
 
   private consuming func malformed(_ reason: String, _ bench: inout Workbench) -> Connection {
-    bench.noteFailedAttempt(self.server.endpoint, reason, self.upgrade)
+    bench.noteFailedAttempt(self.server.endpoint, reason, self.outgoing)
     return self.refuse(.upstreamMalformed(reason: reason), &bench)
   }
 
   private consuming func refuse(_ refusal: Refusal, _ bench: inout Workbench) -> Connection {
     self.server.close(&bench)
-    return self.upgrade.exchange.refuse(refusal, self.downstream, &bench)
+    return self.outgoing.exchange.refuse(refusal, self.downstream, &bench)
   }
 
   private consuming func abandon(
     _ closer: AccessRecord.Closer, _ reason: String, _ bench: inout Workbench
   ) -> Connection {
     self.server.close(&bench)
-    return self.upgrade.exchange.abandon(self.downstream, closer, reason, &bench)
+    return self.outgoing.exchange.abandon(self.downstream, closer, reason, &bench)
   }
 }

@@ -97,6 +97,18 @@ public struct EdgeReading: Sendable {
   public internal(set) var upgradeLatency = Histogram()
   /// From the receipt of a peer's message to its way out to another peer.
   public internal(set) var relayLatency = Histogram()
+  /// From the end of an ordinary request's head to the head of the server's answer.
+  public internal(set) var answerLatency = Histogram()
+  /// Ordinary requests that went out on a connection to a server that an earlier one had left.
+  public internal(set) var reusedServerCount: UInt64 = 0
+  /// Clients' connections that began with HTTP/2.
+  public internal(set) var http2ConnectionCount: UInt64 = 0
+  /// Streams of those.
+  public internal(set) var http2StreamCount: UInt64 = 0
+  /// HTTP/2 connections that were ended for what their client did, by its name.
+  public internal(set) var http2Faults: [String: Int] = [:]
+  /// Connections that a PROXY header was owed on and that did not begin with one.
+  public internal(set) var refusedProxyHeaderCount: UInt64 = 0
   /// Whether it is about to stop, or to give way to another process.
   public internal(set) var isDraining = false
 }
@@ -134,6 +146,12 @@ extension EdgeReading {
     self.admissionLatency = self.admissionLatency + meter.admissionLatency.reading
     self.upgradeLatency = self.upgradeLatency + meter.upgradeLatency.reading
     self.relayLatency = self.relayLatency + meter.relayLatency.reading
+    self.answerLatency = self.answerLatency + meter.answerLatency.reading
+    self.reusedServerCount &+= meter.reusedServers.value
+    self.http2ConnectionCount &+= meter.http2.connections.value
+    self.http2StreamCount &+= meter.http2.streams.value
+    self.http2Faults.merge(meter.http2.faults.counts, uniquingKeysWith: +)
+    self.refusedProxyHeaderCount &+= meter.refusedProxyHeaders.value
   }
 }
 

@@ -54,7 +54,7 @@ struct Page {
   }
 }
 
-/// An answer of the edge's own, the last on its connection.
+/// An answer of the edge's own.
 struct PageAnswer {
   var head: ResponseHead
   let body: [UInt8]
@@ -67,8 +67,16 @@ struct PageAnswer {
     var all = Fields()
     for field in fields { all.append(name: field.name, value: field.value) }
     if let byteCount { all.append(name: "Content-Length", value: String(byteCount)) }
-    all.append(name: "Connection", value: "close")
     self.head = ResponseHead(status: status, fields: all)
     self.body = body
   }
+
+  /// Without content.
+  init(_ head: ResponseHead) {
+    self.head = head
+    self.body = []
+  }
+
+  /// Without content.
+  init(_ status: Int, _ fields: Fields) { self.init(ResponseHead(status: status, fields: fields)) }
 }

@@ -31,7 +31,9 @@ struct Probe: ~Copyable {
     self.rules = rules
     self.deadline = Deadline.now().advanced(by: rules.timeout)
     self.request = Self.request(rules.request, to: endpoint)
-    self.dial = try Dial(endpoint, group.tls, as: token, loop, &scratch)
+    // Without addresses: the connection is the edge's own.
+    let preface = group.proxyProtocol.map { ProxyHeader(version: $0).serialized() }
+    self.dial = try Dial(endpoint, group.tls, preface: preface, as: token, loop, &scratch)
   }
 
   private static func request(_ probe: HealthRules.Probe, to endpoint: Endpoint) -> RequestHead {

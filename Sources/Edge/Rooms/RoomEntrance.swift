@@ -10,10 +10,12 @@ internal import WebSocket
 /// is told over the WebSocket, because a script in a browser sees no status.
 struct RoomEntrance {
   private let admission: PendingAdmission
+  private let request: UpgradeRequest
   private let hall: Hall
 
-  init(_ admission: PendingAdmission, _ hall: Hall) {
+  init(_ admission: PendingAdmission, _ request: UpgradeRequest, _ hall: Hall) {
     self.admission = admission
+    self.request = request
     self.hall = hall
   }
 
@@ -31,7 +33,7 @@ struct RoomEntrance {
     } catch {
       return exchange.refuse(error, downstream, &bench)
     }
-    var answer = responseHead101(answering: self.admission.request, subprotocol: subprotocol)
+    var answer = responseHead101(answering: self.request, subprotocol: subprotocol)
     answer.fields.set("X-Request-Id", exchange.requestID)
     let pass = Pass.permitted(
       by: admitted, into: room, client: exchange.clientText, expiresAt: exchange.expiresAt)
@@ -40,7 +42,7 @@ struct RoomEntrance {
       downstream, self.admission, self.hall, room, pass, greets: greeting == nil,
       pingTag: bench.chance.next(), bench)
     return Attending.begin(
-      phase, answer.serialized(), greeting, self.admission.pipelined, &bench)
+      phase, answer, greeting, self.admission.pipelined, &bench)
   }
 
   /// The protocol's own, where it is offered, and none, where none is.
