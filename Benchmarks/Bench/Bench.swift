@@ -12,7 +12,7 @@ struct Bench: ParsableCommand {
         bench load --to ws://127.0.0.1:9000/ --work echo --connections 64 --size 32 --time 2
       """,
     subcommands: [
-      LoadCommand.self, RoomsCommand.self, BackendCommand.self, RelayCommand.self,
-      TimersCommand.self,
+      LoadCommand.self, StreamsCommand.self, RoomsCommand.self, BackendCommand.self,
+      RelayCommand.self, TimersCommand.self,
     ])
 }

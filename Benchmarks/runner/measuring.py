@@ -53,7 +53,8 @@ class Clocks:
     def __init__(self, proxy_pids, own_pids):
         self.time = time.monotonic_ns()
         self.proxy = machine.cpu_nanoseconds(proxy_pids)
-        self.own = self.proxy + machine.cpu_nanoseconds(own_pids)
+        # A load may end its threads as soon as it has said that measuring is over.
+        self.own = self.proxy + machine.spent_nanoseconds(own_pids)
         self.busy, self.stolen = machine.busy_nanoseconds()
 
 
@@ -67,9 +68,14 @@ def measure(proxy, work, pace, round_number, backend):
     return sample
 
 
-def take(sample, command, proxy, other_pids=()):
+def said_by_bench(line):
+    """What a line of our own load says: that measuring begins or ends, or all that it found."""
+    return line if line in ("begin", "end") else json.loads(line)
+
+
+def take(sample, command, proxy, other_pids=(), said=said_by_bench):
     """Fills a sample by one run of a load. The proxy's CPU is read when measuring begins and when
-    it ends."""
+    it ends: `said` tells "begin", "end" and members of the report from the load's lines."""
     settle(proxy)
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
                           start_new_session=True) as load:
@@ -78,17 +84,17 @@ def take(sample, command, proxy, other_pids=()):
             clocks = {}
             report = {}
             for line in load.stdout:
-                mark = line.strip()
-                if mark in ("begin", "end"):
-                    clocks[mark] = Clocks(proxy.program.pids, own)
+                word = said(line.strip())
+                if word in ("begin", "end"):
+                    clocks[word] = Clocks(proxy.program.pids, own)
                 else:
-                    report = json.loads(mark)
+                    report.update(word)
             error = load.stderr.read().strip()
         except BaseException:
             load.kill()
             raise
     _fill(sample, report, clocks)
-    if load.returncode != 0:
+    if load.returncode != 0 or "first_fault" in report:
         sample.fault = report.get("first_fault") or error or f"status {load.returncode}"
 
 

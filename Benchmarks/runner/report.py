@@ -7,6 +7,22 @@ from runner.proxies import RELAY, SLUICE
 BEGIN, END = "<!-- bench:begin -->", "<!-- bench:end -->"
 
 
+def good_samples(samples, work, name):
+    """The samples of one work and one proxy without a fault, by their rounds."""
+    return {sample.round: sample for sample in samples
+            if (sample.work, sample.proxy) == (work.key, name) and not sample.fault}
+
+
+def ratio(ours, theirs, value):
+    """The median of the rounds' ratios, with the lowest and the highest of them."""
+    found = sorted(value(ours[turn]) / value(theirs[turn])
+                   for turn in ours if turn in theirs and value(theirs[turn]))
+    if not found:
+        return "–"
+    spread = f" ({found[0]:.2f}–{found[-1]:.2f})" if len(found) > 1 else ""
+    return f"{median(found):.2f}{spread}"
+
+
 class Figures:
     """All samples, by work and proxy."""
 
@@ -17,8 +33,7 @@ class Figures:
 
     def good(self, work, name):
         """The samples without a fault, by their rounds."""
-        return {sample.round: sample for sample in self.samples
-                if sample.work == work.key and sample.proxy == name and not sample.fault}
+        return good_samples(self.samples, work, name)
 
     def median(self, work, name, value):
         """The median of what `value` gives for each round; None where there is none."""
