@@ -12,7 +12,7 @@ from harness.wire import ask, tunnel, upgrade_head
 
 KEYS = {
     "request_id", "route", "client", "subject", "upstream", "method", "target", "host", "status",
-    "octets_in", "octets_out", "duration_ms", "closed_by", "reason", "error", "tls",
+    "octets_in", "octets_out", "duration_ms", "closed_by", "reason", "error", "http", "tls",
     "close_code", "messages_in", "messages_out", "detail",
 }  # fmt: skip
 

@@ -15,7 +15,7 @@ from harness.wire import Response, ask, connect, tunnel, upgrade_head
 
 
 def get(edge, target, method="GET", fields=()):
-    lines = [f"{method} {target} HTTP/1.1", "Host: localhost"]
+    lines = [f"{method} {target} HTTP/1.1", "Host: localhost", "Connection: close"]
     lines += [f"{name}: {value}" for name, value in fields]
     with connect(edge.address) as wire:
         wire.send(("\r\n".join(lines) + "\r\n\r\n").encode())

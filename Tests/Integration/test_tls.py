@@ -132,8 +132,10 @@ def test_resumption(edge, authority, tmp_path, version):
         assert b"426" in again.stdout
 
 
-def test_http1_is_chosen(edge, authority):
-    """HTTP/2 is not offered where it cannot be served."""
+def test_http1_is_chosen(enter, node_backend, localhost, authority):
+    """HTTP/2 is not offered where it is not wanted."""
+    listeners = [listener | {"http2": False} for listener in secured(localhost)]
+    edge = enter(Edge(configuration(node_backend.url, listeners=listeners)))
     context = authority.client_context()
     context.set_alpn_protocols(["h2", "http/1.1"])
     with connect(edge.address, tls=context) as wire:
