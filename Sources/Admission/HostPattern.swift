@@ -38,8 +38,10 @@ public struct HostPattern: Hashable, Sendable, CustomStringConvertible {
     guard let host = Host(parsing: host.last == "." ? host.dropLast() : host[...]) else {
       return false
     }
-    return self.rule.matches(host)
+    return self.matches(host)
   }
+
+  func matches(_ host: Host) -> Bool { self.rule.matches(host) }
 
   /// The pattern as ``init(parsing:)`` reads it.
   public var description: String { self.rule.description }

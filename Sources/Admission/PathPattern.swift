@@ -33,10 +33,13 @@ public enum PathPattern: Hashable, Sendable, CustomStringConvertible {
 
   /// Whether `path`, the target of a request up to its `?` and not decoded, is one of them.
   public func matches(_ path: String) -> Bool {
-    guard let octets = ComparablePath(path)?.octets else { return false }
-    return switch self {
-    case .exact(let expected): octets.elementsEqual(expected.utf8)
-    case .prefix(let expected): octets.starts(with: expected.utf8)
+    ComparablePath(path).map { self.matches($0) } ?? false
+  }
+
+  func matches(_ path: ComparablePath) -> Bool {
+    switch self {
+    case .exact(let expected): path.octets.elementsEqual(expected.utf8)
+    case .prefix(let expected): path.octets.starts(with: expected.utf8)
     }
   }
 
@@ -45,6 +48,25 @@ public enum PathPattern: Hashable, Sendable, CustomStringConvertible {
     switch self {
     case .exact(let path), .prefix(let path): path
     }
+  }
+}
+
+/// What of a request routes are chosen by, read once for all of them.
+public struct RequestPlace: Sendable {
+  /// `nil` where the host is none; no pattern of hosts matches it.
+  let host: Host?
+  /// `nil` where servers disagree on the path; no pattern matches it.
+  let path: ComparablePath?
+
+  /// The host (without a port) and the path (not decoded, no query) of a request.
+  ///
+  /// - Parameter host: `nil` where no route goes by it.
+  public init(host: String?, path: String) {
+    // A dot at the end, which makes a name absolute (RFC 3986 §3.2.2), changes nothing.
+    self.host = host.flatMap { host in
+      Host(parsing: host.utf8.last == UInt8(ascii: ".") ? host.dropLast() : host[...])
+    }
+    self.path = ComparablePath(path)
   }
 }
 
@@ -63,9 +85,14 @@ public struct RouteMatch: Hashable, Sendable {
 
   /// Whether the route answers for `host` (without a port) and `path` (not decoded, no query).
   public func matches(host: String, path: String) -> Bool {
-    guard self.hosts.isEmpty || self.hosts.contains(where: { $0.matches(host) }) else {
-      return false
-    }
-    return self.path.matches(path)
+    self.matches(RequestPlace(host: host, path: path))
+  }
+
+  /// Whether the route answers for a request at `place`.
+  public func matches(_ place: RequestPlace) -> Bool {
+    guard let path = place.path, self.path.matches(path) else { return false }
+    guard !self.hosts.isEmpty else { return true }
+    guard let host = place.host else { return false }
+    return self.hosts.contains { $0.matches(host) }
   }
 }

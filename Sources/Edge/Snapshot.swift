@@ -25,6 +25,8 @@ final class Snapshot: Sendable {
   let log: Logger
   let access: AccessLog
   private let routesByName: [String: Route]
+  /// Whether any route is for certain hosts.
+  private let goesByHost: Bool
 
   /// - Parameters:
   ///   - earlierGroups: those of earlier snapshots: servers keep their load and their health.
@@ -51,13 +53,15 @@ final class Snapshot: Sendable {
         Route(rules, $0, inheriting: earlier, workerCount: workerCount)
       }
     }
+    self.goesByHost = self.routes.contains { !$0.rules.match.hosts.isEmpty }
     self.routesByName = Dictionary(
       self.routes.map { ($0.rules.name, $0) }, uniquingKeysWith: { first, _ in first })
   }
 
   /// The route that answers for this host and path.
   func route(host: String, path: String) -> Route? {
-    self.routes.first { $0.rules.match.matches(host: host, path: path) }
+    let place = RequestPlace(host: self.goesByHost ? host : nil, path: path)
+    return self.routes.first { $0.rules.match.matches(place) }
   }
 
   /// Whether a route is this snapshot's own.

@@ -7,18 +7,29 @@ internal import Transport
 struct Closing: ~Copyable {
   private var downstream: ByteStream
   private let token: Token
+  /// How long the client may take nothing of what waits for it.
+  private let stallTimeout: Duration
   /// What the client had still to take at the last deadline.
   private var untakenByteCount = Int.max
 
-  init(_ downstream: consuming ByteStream, _ token: Token) {
+  init(
+    _ downstream: consuming ByteStream, _ token: Token,
+    stallTimeout: Duration = Limits.closingTimeout
+  ) {
     self.downstream = downstream
     self.token = token
+    self.stallTimeout = stallTimeout
   }
 
   consuming func begin(_ bench: inout Workbench) -> Connection {
-    bench.arm(self.token, after: Limits.closingTimeout)
     guard self.downstream.end(&bench.scratch) == nil else { return self.close(&bench) }
+    self.arm(&bench)
     return self.goOn(&bench)
+  }
+
+  private borrowing func arm(_ bench: inout Workbench) {
+    let isStalled = self.downstream.queuedByteCount > 0
+    bench.arm(self.token, after: isStalled ? self.stallTimeout : Limits.closingTimeout)
   }
 
   consuming func handle(_ event: Event, _ bench: inout Workbench) -> Connection {
@@ -64,7 +75,7 @@ struct Closing: ~Copyable {
     let untaken = self.downstream.untakenByteCount()
     guard untaken > 0, untaken < self.untakenByteCount else { return self.close(&bench) }
     self.untakenByteCount = untaken
-    bench.arm(self.token, after: Limits.closingTimeout)
+    self.arm(&bench)
     return .closing(Owned(self))
   }
 

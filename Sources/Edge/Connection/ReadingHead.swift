@@ -126,6 +126,10 @@ struct ReadingHead: ~Copyable {
   }
 
   consuming func deadlinePassed(_ bench: inout Workbench) -> Connection {
+    // The last answer is still on its way.
+    if self.isIdle, self.downstream.queuedByteCount > 0 {
+      return Closing(self.downstream, self.arrival.token).begin(&bench)
+    }
     if self.isIdle || bench.departure.refusesRequests, !self.reader.hasReceivedOctets {
       return self.end("shutdown", &bench)
     }

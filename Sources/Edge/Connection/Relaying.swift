@@ -183,7 +183,8 @@ struct Relaying: ~Copyable {
       self.server.close(&bench)
     }
     guard mayPersist, !self.downstream.isCarried else {
-      return Closing(self.downstream, exchange.arrival.token).begin(&bench)
+      let timeout = self.outgoing.route.rules.http?.silenceTimeout ?? Limits.responseTimeout
+      return Closing(self.downstream, exchange.arrival.token, stallTimeout: timeout).begin(&bench)
     }
     return ReadingHead.next(self.downstream, behind: self.rest, exchange.arrival, &bench)
   }
