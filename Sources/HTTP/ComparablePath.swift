@@ -10,10 +10,17 @@ public struct ComparablePath: Sendable {
   public let octets: [UInt8]
 
   /// Reads a path without a query; `nil` where servers disagree on it.
-  public init?(_ path: some StringProtocol) {
+  public init?(_ path: some StringProtocol) { self.init(octets: Array(path.utf8)) }
+
+  private init?(octets path: [UInt8]) {
+    // Nearly every path reads as it is written.
+    guard !Self.isPlain(path) else {
+      self.octets = path
+      return
+    }
     var octets: [UInt8] = []
     var segmentStart = 0
-    var rest = path.utf8[...]
+    var rest = path[...]
     while let octet = rest.popFirst() {
       if octet == .slash {
         guard !Self.isDotSegment(octets[segmentStart...]) else { return nil }
@@ -34,6 +41,20 @@ public struct ComparablePath: Sendable {
     }
     guard octets.first == .slash, !Self.isDotSegment(octets[segmentStart...]) else { return nil }
     self.octets = octets
+  }
+
+  /// Whether nothing in a path could be read in another way: no escape, no empty segment, and none that
+  /// begins with a dot.
+  private static func isPlain(_ path: [UInt8]) -> Bool {
+    guard path.first == .slash else { return false }
+    var previous: UInt8 = 0
+    for index in path.indices {
+      let octet = path[index]
+      if octet == .percent || octet == .backslash || octet.isControl { return false }
+      if previous == .slash, octet == .slash || octet == 0x2E { return false }
+      previous = octet
+    }
+    return true
   }
 
   /// Whether a decoded segment is `.` or `..`, with path parameters behind a `;` or without: some

@@ -4,7 +4,7 @@ internal import Upstream
 internal import WebSocket
 
 /// A request for a server, kept until one has answered it.
-struct OutgoingRequest {
+final class OutgoingRequest {
   let exchange: Exchange
   let route: Route
   let group: Group
@@ -18,6 +18,20 @@ struct OutgoingRequest {
   let pipelined: [UInt8]
   /// What speaks for one of the servers.
   let affinity: Affinity
+
+  init(
+    exchange: Exchange, route: Route, group: Group, asked: Asked, upgrade: OutgoingUpgrade?,
+    octets: [UInt8], pipelined: [UInt8], affinity: Affinity
+  ) {
+    self.exchange = exchange
+    self.route = route
+    self.group = group
+    self.asked = asked
+    self.upgrade = upgrade
+    self.octets = octets
+    self.pipelined = pipelined
+    self.affinity = affinity
+  }
 }
 
 /// An upgrade on its way to a server.

@@ -15,8 +15,9 @@ extension Relaying {
     if let fault = self.server.stream.begin(self.outgoing.octets, &bench.scratch) {
       return self.unsent(fault)
     }
-    if !self.outgoing.pipelined.isEmpty {
-      bench.scratch.inbound.append(self.outgoing.pipelined.span)
+    let pipelined = self.outgoing.pipelined
+    if !pipelined.isEmpty {
+      bench.scratch.inbound.append(pipelined.span)
       if let fate = self.passRequest(&bench) { return fate }
     }
     if !bench.scratch.outbound.isEmpty, let fault = self.server.stream.sendOutbound(&bench.scratch)
@@ -215,18 +216,18 @@ extension Relaying {
     // 502 to 504 are a gateway's words for a server that cannot.
     bench.noteAnswer(
       !(502...504).contains(head.status), self.server.endpoint, self.outgoing)
-    let asked = self.outgoing.asked
+    let (method, version) = (self.outgoing.asked.method, self.outgoing.asked.version)
     // RFC 8441 §5: to an extended CONNECT any 2xx would say that the WebSocket stands.
-    if self.outgoing.upgrade != nil, asked.version == .http2, (200..<300).contains(head.status) {
+    if self.outgoing.upgrade != nil, version == .http2, (200..<300).contains(head.status) {
       return self.malformed("The server did not upgrade.", &bench)
     }
     do throws(HeadError) {
-      let body = try BodyReader(response: head, toMethod: asked.method)
+      let body = try BodyReader(response: head, toMethod: method)
       // RFC 9112 §9.6: behind an answer that comes before the body has, the connection is of no use.
       let persists =
-        asked.persists && bench.departure.closesUntil == nil && self.request.isComplete
+        self.outgoing.asked.persists && bench.departure.closesUntil == nil && self.request.isComplete
       var (passed, framing, mayPersist) = head.forwarded(
-        toVersion: asked.version, method: asked.method, body: body, persists: persists)
+        toVersion: version, method: method, body: body, persists: persists)
       self.outgoing.addFields(to: &passed.fields, from: self.server.endpoint, bench)
       self.answer.begin(head, body, framing, persists: mayPersist)
       if self.outgoing.upgrade == nil { self.outgoing.exchange.noteAnswer(bench) }
