@@ -18,7 +18,8 @@ enum Limits {
   /// Octets that a client may send behind its request before it has an answer; beyond it 400.
   static let pipelinedByteCountMax = 64 * 1024
   /// How long the rest of a tunnel may stand still after one side has ended or broken: for WebSocket
-  /// that is the end of both (RFC 6455 §7.1.1), and whoever does not follow is a zombie.
+  /// that is the end of both (RFC 6455 §7.1.1), and whoever does not follow is a zombie. The same for
+  /// an answer whose client sends nothing more.
   static let halfClosedTimeout = Duration.seconds(5)
   /// How long a peer may take to answer a close frame, and then to end the connection.
   static let closeTimeout = Duration.seconds(5)

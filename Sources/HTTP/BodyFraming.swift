@@ -18,7 +18,7 @@ extension BodyFraming {
     try request.fields.checkRequestFraming(version: request.version)
     if request.version == .http2 {
       self = .none
-    } else if request.fields.contains("transfer-encoding") {
+    } else if request.fields.contains(.transferEncoding) {
       self = .chunked
     } else {
       self = try request.fields.contentLength().map { .length($0) } ?? .none
@@ -37,7 +37,7 @@ extension BodyFraming {
       || response.status == 304 || (method == "CONNECT" && response.status < 300)
     if hasNone {
       self = .none
-    } else if response.fields.contains("transfer-encoding") {
+    } else if response.fields.contains(.transferEncoding) {
       let codings = response.fields.tokens("transfer-encoding")
       guard codings.count == 1, codings[0].equalsIgnoringCase("chunked") else {
         throw .unsupportedTransferEncoding

@@ -50,7 +50,7 @@ struct ChunkReader: Sendable {
   /// The trailers that may go on, once.
   mutating func takeTrailers() -> Fields {
     guard self.state == .complete, !self.trailerOctets.isEmpty else { return Fields() }
-    let trailers = Fields(storage: self.trailerOctets, entries: self.scanner.entries)
+    let trailers = Fields(storage: self.trailerOctets, scanned: self.scanner.entries)
     self.trailerOctets = []
     return trailers.trailers()
   }

@@ -11,6 +11,7 @@ public struct FieldBlock: Sendable {
   private let byteCountMax: Int
   private let targetByteCountMax: Int
   private var byteCount = 0
+  /// Begins with the name that the head's first field will have.
   private var storage: [UInt8] = []
   private var entries: [Fields.Entry] = []
   private var pseudoFields = PseudoFields()
@@ -44,7 +45,10 @@ public struct FieldBlock: Sendable {
     guard self.byteCount <= self.byteCountMax else { throw .headTooLarge }
     guard !name.isEmpty else { throw .emptyFieldName }
     try Self.check(value: value)
-    if self.storage.isEmpty { self.storage.reserveCapacity(512) }
+    if self.storage.isEmpty {
+      self.storage.reserveCapacity(512)
+      self.storage.append(literal: FieldName.host.spelling)
+    }
     if name[0] == .colon {
       try self.takePseudoField(name, value)
     } else {
@@ -54,9 +58,11 @@ public struct FieldBlock: Sendable {
 
   /// RFC 9113 §8.2.1.
   private static func check(value: Span<UInt8>) throws(HeadError) {
-    for index in value.indices where !value[index].isValueOctet { throw .controlInFieldValue }
-    guard let last = value.indices.last else { return }
-    guard !value[0].isWhitespace, !value[last].isWhitespace else { throw .whitespaceAroundValue }
+    guard value.valueByteCount == value.count else { throw .controlInFieldValue }
+    guard !value.isEmpty else { return }
+    guard !value[0].isWhitespace, !value[value.count - 1].isWhitespace else {
+      throw .whitespaceAroundValue
+    }
   }
 
   private mutating func takePseudoField(
@@ -78,37 +84,31 @@ public struct FieldBlock: Sendable {
       try PseudoFields.note(place, in: &self.pseudoFields.authority)
     default: throw .unknownPseudoField
     }
-    self.storage.append(first: value.count, of: value)
+    self.storage.append(value)
   }
 
   private mutating func takeField(_ name: Span<UInt8>, _ value: Span<UInt8>) throws(HeadError) {
-    for index in name.indices {
-      // RFC 9113 §8.2.1: names come in lower case.
-      guard name[index].isTokenOctet, name[index] == name[index].lowercased else {
-        throw .malformedFieldName
-      }
+    // RFC 9113 §8.2.1: names come in lower case.
+    for index in name.indices where !name[index].isTokenOctet || name[index].isCapital {
+      throw .malformedFieldName
     }
-    if Self.belongsToConnection(name, value) { throw .connectionField }
-    if name.count == 6, name.spells("cookie"), self.takeCookie(value) { return }
+    let start = self.storage.count
+    let end = start + name.count
+    let entry = Fields.Entry(name, name: start..<end, value: end..<end + value.count)
+    if Self.belongsToConnection(entry.known, value) { throw .connectionField }
+    if entry.known == .cookie, self.takeCookie(value) { return }
     guard self.entries.count < RequestReader.fieldCountMax else { throw .tooManyFields }
     if self.entries.isEmpty { self.entries.reserveCapacity(24) }
-    let nameStart = self.storage.count
-    self.storage.append(first: name.count, of: name)
-    let valueStart = self.storage.count
-    self.storage.append(first: value.count, of: value)
-    self.entries.append(
-      Fields.Entry(name: nameStart..<valueStart, value: valueStart..<self.storage.count))
+    self.storage.append(name)
+    self.storage.append(value)
+    self.entries.append(entry)
   }
 
   /// RFC 9113 §8.2.2. The one thing that TE may say is that trailers are welcome.
-  private static func belongsToConnection(_ name: Span<UInt8>, _ value: Span<UInt8>) -> Bool {
-    switch name.count {
-    case 2 where name.spells("te"): !value.spells("trailers")
-    case 7: name.spells("upgrade")
-    case 10 where name.spells("connection"): true
-    case 10: name.spells("keep-alive")
-    case 16: name.spells("proxy-connection")
-    case 17: name.spells("transfer-encoding")
+  private static func belongsToConnection(_ name: FieldName, _ value: Span<UInt8>) -> Bool {
+    switch name {
+    case .te: !value.spells("trailers")
+    case .upgrade, .connection, .keepAlive, .proxyConnection, .transferEncoding: true
     default: false
     }
   }
@@ -117,19 +117,14 @@ public struct FieldBlock: Sendable {
   ///
   /// - Returns: whether the value was joined to the last field.
   private mutating func takeCookie(_ value: Span<UInt8>) -> Bool {
-    guard let last = self.entries.last, self.isCookie(last) else {
-      self.hasScatteredCookies = self.entries.contains(where: self.isCookie)
+    guard let last = self.entries.last, last.known == .cookie else {
+      self.hasScatteredCookies = self.entries.contains { $0.known == .cookie }
       return false
     }
-    self.storage.append(.semicolon)
-    self.storage.append(.space)
-    self.storage.append(first: value.count, of: value)
+    self.storage.append(literal: "; ")
+    self.storage.append(value)
     self.entries[self.entries.count - 1].value = last.value.lowerBound..<self.storage.count
     return true
-  }
-
-  private func isCookie(_ entry: Fields.Entry) -> Bool {
-    self.storage.equalsIgnoringCase(entry.name, "cookie")
   }
 }
 
@@ -150,8 +145,8 @@ extension FieldBlock {
     let fields = self.takeFields()
     try fields.checkRequestFraming(version: .http2)
     return RequestHead(
-      method: method, target: target, fields: fields, host: host, authority: authority,
-      connectProtocol: connectProtocol)
+      method: method, target: target, version: .http2, fields: fields, host: host,
+      authority: authority, connectProtocol: connectProtocol)
   }
 
   /// The trailers that the block is, without those that a trailer must not be (RFC 9110 §6.5.1), as
@@ -173,7 +168,7 @@ extension FieldBlock {
   private func method() throws(HeadError) -> String {
     guard let place = self.pseudoFields.method else { throw .missingPseudoField }
     guard place.count <= HeadScanner.methodByteCountMax else { throw .methodTooLong }
-    guard !place.isEmpty, self.storage[place].allSatisfy(\.isTokenOctet) else {
+    guard self.storage.span.extracting(place).isToken else {
       throw .malformedMethod
     }
     let method = self.text(place)
@@ -194,9 +189,9 @@ extension FieldBlock {
   /// RFC 9113 §8.3.1: the origin-form, or `*` for OPTIONS.
   private func target(of method: String) throws(HeadError) -> String {
     guard let place = self.pseudoFields.path else { throw .missingPseudoField }
-    let octets = self.storage[place]
-    let isAsterisk = method == "OPTIONS" && octets.elementsEqual("*".utf8)
-    guard octets.first == .slash || isAsterisk, octets.allSatisfy(\.isTargetOctet) else {
+    let octets = self.storage.span.extracting(place)
+    let isAsterisk = octets.count == 1 && octets[0] == .asterisk && method == "OPTIONS"
+    guard octets.first == .slash || isAsterisk, octets.targetByteCount == octets.count else {
       throw .malformedTarget
     }
     return self.text(place)
@@ -207,10 +202,9 @@ extension FieldBlock {
   private mutating func takeAuthority(
     defaultPort: UInt16
   ) throws(HeadError) -> (text: String, host: String) {
-    let line = self.entries.firstIndex { self.storage.equalsIgnoringCase($0.name, "host") }
+    let line = self.entries.firstIndex { $0.known == .host }
     let sent = line.map { self.entries.remove(at: $0).value }
-    let isRepeated = self.entries.contains { self.storage.equalsIgnoringCase($0.name, "host") }
-    guard !isRepeated else { throw .repeatedHost }
+    guard !self.entries.contains(where: { $0.known == .host }) else { throw .repeatedHost }
     guard let place = self.pseudoFields.authority ?? sent else { throw .missingHost }
     let text = self.text(place)
     guard let authority = Authority(parsing: text) else { throw .malformedHost }
@@ -218,10 +212,8 @@ extension FieldBlock {
       guard let other = Authority(parsing: self.text(sent)) else { throw .malformedHost }
       guard authority.isSame(as: other, defaultPort: defaultPort) else { throw .conflictingHost }
     }
-    let nameStart = self.storage.count
-    self.storage.append(contentsOf: "Host".utf8)
-    self.entries.insert(
-      Fields.Entry(name: nameStart..<self.storage.count, value: place), at: 0)
+    let name = 0..<FieldName.host.spelling.octets.count
+    self.entries.insert(Fields.Entry(.host, name: name, value: place), at: 0)
     return (text, authority.host)
   }
 
@@ -232,18 +224,19 @@ extension FieldBlock {
 
   /// RFC 9113 §8.2.3: one field, at the place of the first crumb.
   private mutating func joinCookies() {
-    guard let first = self.entries.firstIndex(where: self.isCookie) else { return }
+    guard let first = self.entries.firstIndex(where: { $0.known == .cookie }) else { return }
     let name = self.entries[first].name
     var cookie: [UInt8] = []
-    for entry in self.entries where self.isCookie(entry) {
+    for entry in self.entries where entry.known == .cookie {
       if !cookie.isEmpty { cookie.append(contentsOf: "; ".utf8) }
       cookie.append(contentsOf: self.storage[entry.value])
     }
     let start = self.storage.count
     self.storage.append(contentsOf: cookie)
     let all = self.entries
-    self.entries = all.filter { !self.isCookie($0) }
-    self.entries.insert(Fields.Entry(name: name, value: start..<self.storage.count), at: first)
+    self.entries = all.filter { $0.known != .cookie }
+    self.entries.insert(
+      Fields.Entry(.cookie, name: name, value: start..<self.storage.count), at: first)
   }
 }
 
@@ -267,13 +260,10 @@ private struct PseudoFields: Sendable {
 
 extension Span<UInt8> {
   /// Whether the octets are those of `text`.
-  fileprivate func spells(_ text: String) -> Bool {
-    guard self.count == text.utf8.count else { return false }
-    var index = 0
-    for octet in text.utf8 {
-      guard self[index] == octet else { return false }
-      index += 1
-    }
+  fileprivate func spells(_ text: StaticString) -> Bool {
+    let text = text.octets
+    guard self.count == text.count else { return false }
+    for index in self.indices where self[index] != text[index] { return false }
     return true
   }
 }

@@ -3,8 +3,8 @@ extension Fields: Sequence {
   public struct Field: Sendable, Equatable {
     // One array and not two slices of it: a request's fields are compared with dozens of names, and
     // each copy counts its references.
-    private let storage: [UInt8]
-    private let entry: Entry
+    let storage: [UInt8]
+    let entry: Entry
 
     init(storage: [UInt8], entry: Entry) {
       self.storage = storage
@@ -22,14 +22,6 @@ extension Fields: Sequence {
       lhs.nameOctets == rhs.nameOctets && lhs.valueOctets == rhs.valueOctets
     }
 
-    /// The same line under a name that is known to be a token.
-    func renamed(_ name: String) -> Field {
-      let octets = Array(name.utf8)
-      let value = octets.count..<octets.count + self.entry.value.count
-      return Field(
-        storage: octets + self.valueOctets, entry: Entry(name: 0..<octets.count, value: value))
-    }
-
     /// The name, in the case in which it was sent.
     public var name: String { String(decoding: self.nameOctets, as: UTF8.self) }
 
@@ -41,37 +33,11 @@ extension Fields: Sequence {
       self.storage.equalsIgnoringCase(self.entry.name, name)
     }
 
-    /// Whether one of these is the field's name.
-    func isNamed(anyOf names: [String]) -> Bool {
-      for name in names where self.isNamed(name) { return true }
-      return false
-    }
-
     /// Whether the name is `name` to a reader that takes `_` and `-` for the same, as everything
     /// that hands fields on as environment variables does (RFC 3875 §4.1.18).
     public func isSpelledLike(_ name: String) -> Bool {
-      self.entry.name.count == name.utf8.count && self.nameBegins(like: name)
-    }
-
-    /// Whether the name is one of these to the same reader.
-    func isSpelledLike(anyOf names: [String]) -> Bool {
-      for name in names where self.isSpelledLike(name) { return true }
-      return false
-    }
-
-    /// Whether the name begins with `beginning`, to the same reader.
-    func nameBegins(like beginning: String) -> Bool {
-      guard self.entry.name.count >= beginning.utf8.count else { return false }
-      var index = self.entry.name.lowerBound
-      for octet in beginning.utf8 {
-        guard Self.folded(self.storage[index]) == Self.folded(octet) else { return false }
-        index += 1
-      }
-      return true
-    }
-
-    private static func folded(_ octet: UInt8) -> UInt8 {
-      octet == .underscore ? 0x2D : octet.lowercased
+      self.entry.name.count == name.utf8.count
+        && self.storage.span.extracting(self.entry.name).begins(like: name.utf8.span)
     }
   }
 

@@ -9,6 +9,35 @@ public struct Fields: Sendable {
   struct Entry: Sendable {
     var name: Range<Int>
     var value: Range<Int>
+    /// Which name it is to a reader that takes `_` and `-` for the same, see ``FieldName/init(like:)``.
+    var likeness = FieldName.other
+    /// Which name it is. One with `_` is none that has a rule.
+    var known = FieldName.other
+
+    /// Where name and value lie. Which name it is has not been found out yet.
+    init(name: Range<Int>, value: Range<Int>) {
+      self.name = name
+      self.value = value
+    }
+
+    /// A line under a name that is written in its usual way.
+    init(_ known: FieldName, name: Range<Int>, value: Range<Int>) {
+      self.init(name: name, value: value)
+      self.likeness = known
+      self.known = known
+    }
+
+    /// A line whose name has these octets.
+    init(_ octets: Span<UInt8>, name: Range<Int>, value: Range<Int>) {
+      self.init(name: name, value: value)
+      self.recognize(octets)
+    }
+
+    /// Finds out which name `octets`, those of the name, are.
+    mutating func recognize(_ octets: Span<UInt8>) {
+      self.likeness = FieldName(like: octets)
+      self.known = self.likeness.unlessUnderscored(octets)
+    }
   }
 
   private(set) var storage: [UInt8]
@@ -20,13 +49,19 @@ public struct Fields: Sendable {
     self.entries = []
   }
 
-  /// `entries` are ranges of `storage` that the scanner has found, values perhaps with spaces
-  /// behind them.
+  /// `entries` are ranges of `storage`, checked and recognized.
   init(storage: [UInt8], entries: [Entry]) {
     self.storage = storage
     self.entries = entries
+  }
+
+  /// `scanned` are ranges of `storage` that the scanner has found, values perhaps with spaces
+  /// behind them.
+  init(storage: [UInt8], scanned: [Entry]) {
+    self.init(storage: storage, entries: scanned)
     for index in self.entries.indices {
-      self.entries[index].value = storage.trimmed(entries[index].value)
+      self.entries[index].value = storage.trimmed(self.entries[index].value)
+      self.entries[index].recognize(storage.span.extracting(self.entries[index].name))
     }
   }
 
@@ -38,7 +73,7 @@ public struct Fields: Sendable {
 
   /// Whether `text` may be a field's name: a token of RFC 9110 §5.6.2.
   public static func isName(_ text: String) -> Bool {
-    !text.isEmpty && text.utf8.allSatisfy(\.isTokenOctet)
+    text.utf8.span.isToken
   }
 
   /// Whether `text` may be a field's value as it is: without control characters other than the tab
@@ -58,33 +93,60 @@ extension Fields {
   /// as RFC 9110 §5.5 has it, so that no value can begin a line of its own. A name that is no token
   /// (see ``isName(_:)``) adds nothing.
   public mutating func append(name: String, value: String) {
-    self.append(name: name.utf8, value: value.utf8)
+    self.append(name: name.utf8.span, value: value.utf8.span)
   }
 
   /// Adds a field line behind all others: as ``append(name:value:)``, for octets that need not be
   /// UTF-8. Those from 0x80 up stay as they are.
   public mutating func append(nameOctets: ArraySlice<UInt8>, valueOctets: ArraySlice<UInt8>) {
-    self.append(name: nameOctets, value: valueOctets)
+    self.append(name: nameOctets.span, value: valueOctets.span)
   }
 
-  private mutating func append(name: some Collection<UInt8>, value: some Collection<UInt8>) {
-    guard !name.isEmpty, name.allSatisfy(\.isTokenOctet) else { return }
-    let nameStart = self.storage.count
-    self.storage.append(contentsOf: name)
-    let valueStart = self.storage.count
-    for octet in value { self.storage.append(octet.isValueOctet ? octet : .space) }
-    let value = self.storage.trimmed(valueStart..<self.storage.count)
-    self.entries.append(Entry(name: nameStart..<valueStart, value: value))
+  private mutating func append(name: Span<UInt8>, value: Span<UInt8>) {
+    guard name.isToken else { return }
+    let start = self.storage.count
+    self.storage.append(name)
+    self.storage.append(value)
+    let end = start + name.count
+    self.entries.append(Entry(name, name: start..<end, value: self.cleaned(from: end)))
+  }
+
+  /// Adds a field line behind all others, under a name that has a rule.
+  mutating func append(_ name: FieldName, _ value: String) {
+    self.append(name) { $0.append(value) }
+  }
+
+  /// Adds a field line behind all others, whose value is what `write` appends to the octets.
+  mutating func append(_ name: FieldName, _ write: (inout [UInt8]) -> Void) {
+    let start = self.storage.count
+    self.storage.append(literal: name.spelling)
+    let end = self.storage.count
+    write(&self.storage)
+    self.entries.append(Entry(name, name: start..<end, value: self.cleaned(from: end)))
+  }
+
+  /// Makes spaces of the control characters in the value that begins at `start` and ends with the
+  /// octets, and gives its place without spaces at its ends.
+  private mutating func cleaned(from start: Int) -> Range<Int> {
+    let end = self.storage.count
+    let kept = self.storage.span.extracting(start..<end).valueByteCount
+    for index in start + kept..<end where !self.storage[index].isValueOctet {
+      self.storage[index] = .space
+    }
+    return self.storage.trimmed(start..<end)
   }
 
   /// Adds a field line of another message behind all others, octet for octet.
   public mutating func append(_ field: Field) {
-    let nameStart = self.storage.count
-    self.storage.append(contentsOf: field.nameOctets)
-    let valueStart = self.storage.count
-    self.storage.append(contentsOf: field.valueOctets)
-    self.entries.append(
-      Entry(name: nameStart..<valueStart, value: valueStart..<self.storage.count))
+    let start = self.storage.count
+    let octets = field.storage.span
+    self.storage.append(octets.extracting(field.entry.name))
+    let end = self.storage.count
+    self.storage.append(octets.extracting(field.entry.value))
+    var entry = field.entry
+    entry.name = start..<end
+    entry.value = end..<self.storage.count
+    self.entries.append(entry)
   }
 
   /// Removes every field line of this name.
@@ -97,25 +159,51 @@ extension Fields {
     self.entries.removeAll { [storage] in isRemoved(Field(storage: storage, entry: $0)) }
   }
 
+  /// Removes the field lines for which `isRemoved` holds.
+  mutating func removeEntries(where isRemoved: (Entry) -> Bool) {
+    self.entries.removeAll(where: isRemoved)
+  }
+
   /// Makes `value` the only value of this name: at the place of the first line that had the name,
   /// or behind all others. The rules for the value are those of ``append(name:value:)``.
   public mutating func set(_ name: String, _ value: String) {
     guard Self.isName(name) else { return }
-    guard let place = self.entries.firstIndex(where: { self.isNamed($0, name) }) else {
-      self.append(name: name, value: value)
-      return
-    }
+    let place = self.index(of: name)
     self.append(name: name, value: value)
+    guard let place else { return }
     let entry = self.entries.removeLast()
     self.remove(name)
     // Only lines behind `place` went, so that the place is still the right one.
     self.entries.insert(entry, at: place)
   }
 
-  /// Makes room for `count` more field lines with `byteCount` octets in all.
-  mutating func reserve(count: Int, byteCount: Int) {
-    self.entries.reserveCapacity(self.entries.count + count)
-    self.storage.reserveCapacity(self.storage.count + byteCount)
+  /// As ``set(_:_:)``, for a name that has a rule.
+  mutating func set(_ name: FieldName, _ value: String) {
+    let place = self.entries.firstIndex { $0.known == name }
+    self.append(name, value)
+    guard let place else { return }
+    self.entries[place] = self.entries.removeLast()
+    guard self.count(name) > 1 else { return }
+    let entry = self.entries[place]
+    self.entries.removeAll { $0.known == name }
+    self.entries.insert(entry, at: place)
+  }
+
+  /// The lines `entries`, which are some of these, with room for `byteCount` more octets. The octets of
+  /// the other lines stay where they are, and nobody looks at them.
+  func keeping(_ entries: [Entry], byteCount: Int) -> Fields {
+    var fields = Fields(storage: self.storage, entries: entries)
+    fields.storage.reserveCapacity(self.storage.count + byteCount)
+    return fields
+  }
+
+  /// Writes the names for which `isRespelled` holds in their usual case.
+  mutating func respell(where isRespelled: (FieldName) -> Bool) {
+    for index in self.entries.indices where isRespelled(self.entries[index].known) {
+      let start = self.storage.count
+      self.storage.append(literal: self.entries[index].known.spelling)
+      self.entries[index].name = start..<self.storage.count
+    }
   }
 }
 
@@ -124,72 +212,117 @@ extension Fields {
 extension Fields {
   /// The value of the first line of this name. Octets that are not UTF-8 read as U+FFFD.
   public func first(_ name: String) -> String? {
-    for entry in self.entries where self.isNamed(entry, name) { return self.text(entry.value) }
-    return nil
+    self.index(of: name).map { self.text(self.entries[$0].value) }
   }
 
   /// The values of all lines of this name, in their order, not split at commas.
   public func values(_ name: String) -> [String] {
     var values: [String] = []
-    for entry in self.entries where self.isNamed(entry, name) {
-      values.append(self.text(entry.value))
-    }
+    self.forEachEntry(name) { values.append(self.text($0.value)) }
     return values
   }
 
   /// How many lines have this name.
   public func count(_ name: String) -> Int {
     var count = 0
-    for entry in self.entries where self.isNamed(entry, name) { count += 1 }
+    self.forEachEntry(name) { _ in count += 1 }
     return count
   }
 
   /// Whether a line has this name.
-  public func contains(_ name: String) -> Bool {
-    self.entries.contains { self.isNamed($0, name) }
-  }
+  public func contains(_ name: String) -> Bool { self.index(of: name) != nil }
 
   /// The members of the comma list that all lines of this name are together (RFC 9110 §5.6.1),
   /// without spaces and tabs around them and without empty ones. Knows nothing of quoted strings.
   public func tokens(_ name: String) -> [String] {
     var tokens: [String] = []
-    self.forEachMember(name) { range in
-      tokens.append(self.text(range))
-      return true
-    }
+    self.forEachEntry(name) { self.forEachMember(of: $0) { tokens.append(self.text($0)) } }
     return tokens
   }
 
   /// Whether the comma list of this name has the member `token`, in whatever case.
   public func contains(_ name: String, token: String) -> Bool {
     var isFound = false
-    self.forEachMember(name) { range in
-      isFound = self.storage.equalsIgnoringCase(range, token)
-      return !isFound
+    self.forEachEntry(name) {
+      self.forEachMember(of: $0) {
+        isFound = isFound || self.storage.equalsIgnoringCase($0, token)
+      }
     }
     return isFound
   }
 
-  /// Calls `body` with the place of each member that is not empty, until it returns `false`.
-  private func forEachMember(_ name: String, _ body: (Range<Int>) -> Bool) {
-    for entry in self.entries where self.isNamed(entry, name) {
-      var start = entry.value.lowerBound
-      while start <= entry.value.upperBound {
-        var end = start
-        while end < entry.value.upperBound, self.storage[end] != .comma { end += 1 }
-        let member = self.storage.trimmed(start..<end)
-        if !member.isEmpty, !body(member) { return }
-        start = end + 1
-      }
+  /// The first line of this name, from the line `start` on.
+  private func index(of name: String, from start: Int = 0) -> Int? {
+    let name = name.utf8.span
+    for index in start..<self.entries.count {
+      // Nearly all other names are told by their length.
+      guard self.entries[index].name.count == name.count else { continue }
+      let other = self.storage.span.extracting(self.entries[index].name)
+      if other.equalsIgnoringCase(name) { return index }
+    }
+    return nil
+  }
+
+  private func forEachEntry(_ name: String, _ body: (Entry) -> Void) {
+    var start = 0
+    while let index = self.index(of: name, from: start) {
+      body(self.entries[index])
+      start = index + 1
     }
   }
 
-  private func isNamed(_ entry: Entry, _ name: String) -> Bool {
-    self.storage.equalsIgnoringCase(entry.name, name)
+  /// Calls `body` with the place of each member of a line's comma list that is not empty.
+  func forEachMember(of entry: Entry, _ body: (Range<Int>) -> Void) {
+    var start = entry.value.lowerBound
+    while start < entry.value.upperBound {
+      var end = start
+      while end < entry.value.upperBound, self.storage[end] != .comma { end += 1 }
+      let member = self.storage.trimmed(start..<end)
+      if !member.isEmpty { body(member) }
+      start = end + 1
+    }
   }
 
-  private func text(_ range: Range<Int>) -> String {
+  func text(_ range: Range<Int>) -> String {
     String(decoding: self.storage[range], as: UTF8.self)
+  }
+}
+
+// MARK: - Looking up names that have a rule
+
+extension Fields {
+  /// The first line of this name.
+  func first(_ name: FieldName) -> Entry? {
+    for index in self.entries.indices where self.entries[index].known == name {
+      return self.entries[index]
+    }
+    return nil
+  }
+
+  /// How many lines have this name.
+  func count(_ name: FieldName) -> Int {
+    var count = 0
+    for index in self.entries.indices where self.entries[index].known == name { count += 1 }
+    return count
+  }
+
+  /// Whether a line has this name.
+  func contains(_ name: FieldName) -> Bool { self.first(name) != nil }
+
+  /// Calls `body` with the place of each member of the comma list of this name.
+  func forEachMember(_ name: FieldName, _ body: (Range<Int>) -> Void) {
+    for index in self.entries.indices where self.entries[index].known == name {
+      self.forEachMember(of: self.entries[index], body)
+    }
+  }
+
+  /// Whether the comma list of this name has the member `token`, in whatever case.
+  func contains(_ name: FieldName, token: StaticString) -> Bool {
+    var isFound = false
+    self.forEachMember(name) {
+      isFound = isFound || self.storage.span.extracting($0).equalsIgnoringCase(token.octets)
+    }
+    return isFound
   }
 }
 
@@ -197,11 +330,6 @@ extension Array<UInt8> {
   /// Whether the octets of `range` spell `text`, the case of ASCII letters left out of account.
   func equalsIgnoringCase(_ range: Range<Int>, _ text: String) -> Bool {
     guard range.count == text.utf8.count else { return false }
-    var index = range.lowerBound
-    for octet in text.utf8 {
-      guard self[index].lowercased == octet.lowercased else { return false }
-      index += 1
-    }
-    return true
+    return self.span.extracting(range).equalsIgnoringCase(text.utf8.span)
   }
 }

@@ -18,12 +18,13 @@ extension ResponseHead {
     var head = self.endToEnd(toVersion: version, keepsTrailer: body.framing == .chunked)
     head.fields.announceLength(
       body.framing, isInformation: self.status != 204 && (method == "HEAD" || self.status == 304))
-    if framing == .chunked { head.fields.append(name: "Transfer-Encoding", value: "chunked") }
+    if framing == .chunked { head.fields.append(.transferEncoding, "chunked") }
     guard version != .http2 else { return (head, framing, persists) }
-    var options = persists ? [] : ["close"]
-    if head.fields.contains("upgrade") { options.append("Upgrade") }
-    if !options.isEmpty {
-      head.fields.append(name: "Connection", value: options.joined(separator: ", "))
+    switch (persists, head.fields.contains(.upgrade)) {
+    case (true, false): break
+    case (true, true): head.fields.append(.connection, "Upgrade")
+    case (false, false): head.fields.append(.connection, "close")
+    case (false, true): head.fields.append(.connection, "close, Upgrade")
     }
     return (head, framing, persists)
   }
@@ -35,7 +36,7 @@ extension ResponseHead {
       return nil
     }
     var head = self.endToEnd(toVersion: version, keepsTrailer: false)
-    head.fields.remove("content-length")
+    head.fields.removeLength()
     return head
   }
 
@@ -46,10 +47,12 @@ extension ResponseHead {
     // 426 names in Upgrade what it asks for (RFC 9110 §15.5.22). HTTP/2 has no such field.
     let keepsUpgrade = self.status == 426 && version != .http2
     head.version = version == .http2 ? .http2 : .http11
-    head.fields.removeAll { field in
-      if field.isNamed("upgrade") { return !keepsUpgrade }
-      if field.isNamed("trailer") { return !keepsTrailer || version == .http10 }
-      return hopByHop.contains(field)
+    head.fields.removeEntries { entry in
+      switch entry.known {
+      case .upgrade: !keepsUpgrade
+      case .trailer: !keepsTrailer || version == .http10
+      default: hopByHop.contains(entry)
+      }
     }
     return head
   }
@@ -70,11 +73,15 @@ extension Fields {
   /// zeros are not every reader's number. Where there is no body it goes, unless it is information about
   /// the answer to another request (RFC 9110 §8.6).
   fileprivate mutating func announceLength(_ framing: BodyFraming, isInformation: Bool) {
-    guard framing != .none || isInformation else { return self.remove("content-length") }
     do throws(HeadError) {
-      if let length = try self.contentLength() { self.set("Content-Length", String(length)) }
+      guard framing != .none || isInformation else { return self.removeLength() }
+      if let length = try self.contentLength() { self.set(.contentLength, String(length)) }
     } catch {
-      self.remove("content-length")
+      self.removeLength()
     }
+  }
+
+  fileprivate mutating func removeLength() {
+    self.removeEntries { $0.known == .contentLength }
   }
 }

@@ -54,31 +54,13 @@ public struct Forwarding: Sendable {
 
   /// Whether a route must leave this field alone: what frames the message and makes the handshake.
   public static func isReserved(_ name: String) -> Bool {
-    let name = name.asciiLowercased()
-    return Self.reservedNames.contains(name) || name.hasPrefix("sec-websocket-")
+    switch FieldName(name.utf8.span) {
+    case .connection, .upgrade, .transferEncoding, .contentLength, .te, .trailer, .keepAlive,
+      .http2Settings, .proxyConnection:
+      true
+    case let name: name.isWebSocket
+    }
   }
-
-  private static let reservedNames = [
-    "connection", "upgrade", "transfer-encoding", "content-length", "te", "trailer",
-    "keep-alive", "http2-settings", "proxy-connection",
-  ]
-
-  /// The names that the edge answers for itself, in the order in which it writes them.
-  private static let forwardedNames = [
-    "X-Forwarded-For", "X-Forwarded-Proto", "X-Forwarded-Host", "Forwarded", "X-Request-Id",
-  ]
-
-  /// Further fields in which a proxy says whom it heard, and how: its address, and under this
-  /// beginning the port, the prefix that it took off the path, and what else is in use (-Server,
-  /// -Scheme, -Ssl, -User).
-  private static let realAddressName = "X-Real-IP"
-  private static let forwardedBeginning = "X-Forwarded-"
-
-  /// RFC 6455 §11.3. Some servers compare these names octet for octet.
-  private static let webSocketNames = [
-    "Sec-WebSocket-Key", "Sec-WebSocket-Version", "Sec-WebSocket-Protocol",
-    "Sec-WebSocket-Extensions", "Sec-WebSocket-Accept",
-  ]
 }
 
 extension Forwarding {
@@ -90,11 +72,11 @@ extension Forwarding {
     var head = self.head(from: client)
     if let key {
       head.method = "GET"
-      head.fields.set("Sec-WebSocket-Key", key)
-      head.fields.set("Sec-WebSocket-Version", "13")
+      head.fields.set(.webSocketKey, key)
+      head.fields.set(.webSocketVersion, "13")
     }
-    head.fields.append(name: "Upgrade", value: "websocket")
-    head.fields.append(name: "Connection", value: "Upgrade")
+    head.fields.append(.upgrade, "websocket")
+    head.fields.append(.connection, "Upgrade")
     return head
   }
 
@@ -109,19 +91,19 @@ extension Forwarding {
     case .none, .length(0):
       // What the client said of a body that is empty, where it may make a difference
       // (RFC 9110 §8.6).
-      guard client.fields.contains("content-length"), !Self.bodilessMethods.contains(client.method)
+      guard client.fields.contains(.contentLength), !Self.bodilessMethods.contains(client.method)
       else { break }
-      head.fields.append(name: "Content-Length", value: "0")
+      head.fields.append(.contentLength, "0")
     case .length(let length):
-      head.fields.append(name: "Content-Length", value: String(length))
+      head.fields.append(.contentLength, String(length))
     case .chunked, .untilClose:
       for field in client.fields where field.isNamed("trailer") { head.fields.append(field) }
-      head.fields.append(name: "Transfer-Encoding", value: "chunked")
+      head.fields.append(.transferEncoding, "chunked")
     }
     // RFC 9110 §10.1.4. HTTP/1.0 has no chunks, and so no trailers.
-    if client.version != .http10, client.fields.contains("te", token: "trailers") {
-      head.fields.append(name: "TE", value: "trailers")
-      head.fields.append(name: "Connection", value: "TE")
+    if client.version != .http10, client.fields.contains(.te, token: "trailers") {
+      head.fields.append(.te, "trailers")
+      head.fields.append(.connection, "TE")
     }
     return head
   }
@@ -130,7 +112,7 @@ extension Forwarding {
   /// for, since some servers put trailers and fields together.
   public func trailers(from client: Fields) -> Fields {
     var trailers = client
-    trailers.removeAll { self.isOurs($0) || self.isHearsay($0) }
+    trailers.removeEntries { self.isOurs($0, of: client) || self.isHearsay($0) }
     return trailers
   }
 
@@ -140,9 +122,7 @@ extension Forwarding {
   /// The head for the server without what frames its body and what is said of the connection.
   private func head(from client: RequestHead) -> RequestHead {
     var fields = self.endToEndFields(of: client.fields)
-    for (name, value) in self.forwardedFields(of: client) {
-      fields.append(name: name, value: value)
-    }
+    self.addOrigin(of: client, to: &fields)
     for name in self.removeFields where !Self.isReserved(name) { fields.remove(name) }
     for (name, value) in self.setFields where !Self.isReserved(name) { fields.set(name, value) }
     for (name, value) in self.identityFields {
@@ -150,10 +130,14 @@ extension Forwarding {
       fields.append(name: name, value: value)
     }
     // Last, so that nothing above can have removed it.
-    fields.set("Host", self.host ?? client.authority)
+    fields.set(.host, self.host ?? client.authority)
+    let target = self.rewritten(client.target)
+    guard self.host == nil else {
+      return RequestHead(method: client.method, target: target, version: .http11, fields: fields)
+    }
     return RequestHead(
-      method: client.method, target: self.rewritten(client.target), version: .http11,
-      fields: fields)
+      method: client.method, target: target, version: .http11, fields: fields, host: client.host,
+      authority: client.authority)
   }
 
   /// The fields of a question to a service that is to judge the client's request: those of the request
@@ -166,12 +150,12 @@ extension Forwarding {
       // An extended CONNECT of HTTP/2 asks for what a GET asks for in HTTP/1.1.
       ("X-Forwarded-Method", client.connectProtocol == nil ? client.method : "GET"),
       ("X-Forwarded-Uri", client.target),
-      ("X-Forwarded-Proto", self.believed(client.fields, "x-forwarded-proto") ?? self.scheme),
-      ("X-Forwarded-Host", self.believed(client.fields, "x-forwarded-host") ?? client.authority),
+      ("X-Forwarded-Proto", self.believed(client.fields, .forwardedProto) ?? self.scheme),
+      ("X-Forwarded-Host", self.believed(client.fields, .forwardedHost) ?? client.authority),
       ("X-Forwarded-For", self.clientAddress), ("X-Request-Id", self.requestID),
     ]
     fields.removeAll { field in
-      field.isNamed("Host") || field.nameBegins(like: "Sec-WebSocket-")
+      field.entry.known == .host || field.entry.likeness.isWebSocket
         || asked.contains { field.isSpelledLike($0.0) }
     }
     for (name, value) in asked { fields.append(name: name, value: value) }
@@ -181,96 +165,118 @@ extension Forwarding {
   /// What of the client's fields goes on, with the names of the handshake in their usual case.
   private func endToEndFields(of client: Fields) -> Fields {
     let hopByHop = HopByHop(of: client)
-    var fields = Fields()
-    fields.reserve(count: client.count + 10, byteCount: client.storage.count + 512)
-    for field in client {
+    var kept: [Fields.Entry] = []
+    kept.reserveCapacity(client.count + Self.addedCount)
+    for index in client.entries.indices {
+      let entry = client.entries[index]
       // Whoever frames the body for the next hop says its length anew.
-      if hopByHop.contains(field) || field.isNamed("content-length") { continue }
-      if self.isOurs(field) || self.isHearsay(field) { continue }
-      if field.nameBegins(like: "Sec-WebSocket-"),
-        let name = Self.webSocketNames.first(where: field.isNamed)
-      {
-        fields.append(field.renamed(name))
-      } else {
-        fields.append(field)
-      }
+      if entry.known == .contentLength || hopByHop.contains(entry) { continue }
+      if self.isOurs(entry, of: client) || self.isHearsay(entry) { continue }
+      kept.append(entry)
     }
+    var fields = client.keeping(kept, byteCount: Self.addedByteCount)
+    fields.respell { $0.isWebSocket && $0 != .otherWebSocket }
     return fields
   }
 
+  /// What is added to a request at the most, as a rule: more costs another allocation.
+  private static let addedCount = 10
+  private static let addedByteCount = 512
+
   /// Whether the edge writes this field, so that the client's copy ends here.
-  private func isOurs(_ field: Fields.Field) -> Bool {
-    field.isSpelledLike(anyOf: Self.forwardedNames)
-      || field.isSpelledLike(anyOf: self.identityFieldNames)
+  private func isOurs(_ entry: Fields.Entry, of fields: Fields) -> Bool {
+    switch entry.likeness {
+    case .forwardedFor, .forwardedProto, .forwardedHost, .forwarded, .requestID: return true
+    default: break
+    }
+    guard !self.identityFieldNames.isEmpty || !self.identityFields.isEmpty else { return false }
+    let field = Fields.Field(storage: fields.storage, entry: entry)
+    return self.identityFieldNames.contains(where: field.isSpelledLike)
       || self.identityFields.contains { field.isSpelledLike($0.name) }
   }
 
   /// Whether the field says what only a trusted proxy can know, and none has said it. A spelling
   /// with `_` is nobody's word: a proxy that writes the usual one lets a client's other one pass,
   /// and the server may take that for the same.
-  private func isHearsay(_ field: Fields.Field) -> Bool {
-    guard
-      field.isSpelledLike(Self.realAddressName)
-        || field.nameBegins(like: Self.forwardedBeginning)
-    else { return false }
-    return !self.isTrustedPeer || field.nameOctets.contains(.underscore)
+  private func isHearsay(_ entry: Fields.Entry) -> Bool {
+    guard entry.likeness == .realAddress || entry.likeness.isForwarded else { return false }
+    return !self.isTrustedPeer || entry.known != entry.likeness
   }
 }
 
 // MARK: - Where the request came from
 
 extension Forwarding {
-  private func forwardedFields(of client: RequestHead) -> [(name: String, value: String)] {
-    let fields = client.fields
-    return [
-      ("X-Forwarded-For", Self.chain(fields, "x-forwarded-for", self.clientAddress)),
-      ("X-Forwarded-Proto", self.believed(fields, "x-forwarded-proto") ?? self.scheme),
-      ("X-Forwarded-Host", self.believed(fields, "x-forwarded-host") ?? client.authority),
-      ("Forwarded", Self.chain(fields, "forwarded", self.forwardedElement(of: client))),
-      ("X-Request-Id", self.believedRequestID(fields) ?? self.requestID),
-    ]
+  /// The fields that the edge answers for.
+  private func addOrigin(of client: RequestHead, to fields: inout Fields) {
+    let sent = client.fields
+    fields.append(.forwardedFor) {
+      sent.writeChain(.forwardedFor, into: &$0)
+      $0.append(self.clientAddress)
+    }
+    fields.append(.forwardedProto, self.believed(sent, .forwardedProto) ?? self.scheme)
+    fields.append(.forwardedHost, self.believed(sent, .forwardedHost) ?? client.authority)
+    fields.append(.forwarded) {
+      sent.writeChain(.forwarded, into: &$0)
+      self.writeElement(of: client, into: &$0)
+    }
+    fields.append(.requestID, self.believedRequestID(sent) ?? self.requestID)
   }
 
-  /// What earlier proxies said in one line, with `last` behind it.
-  private static func chain(_ fields: Fields, _ name: String, _ last: String) -> String {
-    (fields.values(name).filter { !$0.isEmpty } + [last]).joined(separator: ", ")
-  }
-
-  private func believed(_ fields: Fields, _ name: String) -> String? {
-    guard self.isTrustedPeer, let value = fields.first(name), !value.isEmpty else { return nil }
-    return value
+  private func believed(_ fields: Fields, _ name: FieldName) -> String? {
+    guard self.isTrustedPeer, let entry = fields.first(name), !entry.value.isEmpty else {
+      return nil
+    }
+    return fields.text(entry.value)
   }
 
   /// A trusted peer's identifier, where it can be told from others and written into a record as it
   /// is: 1 to 128 visible ASCII characters.
   private func believedRequestID(_ fields: Fields) -> String? {
-    guard let value = self.believed(fields, "x-request-id"), value.utf8.count <= 128,
+    guard let value = self.believed(fields, .requestID), value.utf8.count <= 128,
       value.utf8.allSatisfy({ $0 > 0x20 && $0 < 0x7F })
     else { return nil }
     return value
   }
 
   /// RFC 7239 §4: `for`, `proto` and `host`. An IPv6 address stands in brackets and quotes (§6).
-  private func forwardedElement(of client: RequestHead) -> String {
-    var node = self.clientAddress
+  private func writeElement(of client: RequestHead, into octets: inout [UInt8]) {
+    octets.append(literal: "for=")
+    let address = self.clientAddress
     // Of addresses only those of IPv6 have a colon; parsing it anew costs as much as all the rest.
-    if node.utf8.contains(0x3A), node.utf8.first != 0x5B { node = "[\(node)]" }
-    var element = "for=\(Self.quotedIfNeeded(node));proto=\(self.scheme)"
-    if !client.authority.isEmpty {
-      element += ";host=\(Self.quotedIfNeeded(client.authority))"
-    }
-    return element
+    let isBare = address.utf8.span.contains(.colon) && address.utf8.first != .leftBracket
+    octets.append(quotedIfNeeded: isBare ? "[\(address)]" : address)
+    octets.append(literal: ";proto=")
+    octets.append(self.scheme)
+    guard !client.authority.isEmpty else { return }
+    octets.append(literal: ";host=")
+    octets.append(quotedIfNeeded: client.authority)
   }
+}
 
-  /// A token as it is, anything else as a quoted string (RFC 9110 §5.6.4).
-  private static func quotedIfNeeded(_ text: String) -> String {
-    guard !Fields.isName(text) else { return text }
-    var quoted = "\""
-    for scalar in text.unicodeScalars {
-      if scalar == "\"" || scalar == "\\" { quoted.unicodeScalars.append("\\") }
-      quoted.unicodeScalars.append(scalar)
+extension Fields {
+  /// Writes what earlier proxies said under `name`, with a comma behind each line.
+  fileprivate func writeChain(_ name: FieldName, into octets: inout [UInt8]) {
+    for index in self.entries.indices where self.entries[index].known == name {
+      let value = self.storage.span.extracting(self.entries[index].value)
+      guard !value.isEmpty else { continue }
+      octets.append(value)
+      octets.append(literal: ", ")
     }
-    return quoted + "\""
+  }
+}
+
+extension Array<UInt8> {
+  /// Appends a token as it is, anything else as a quoted string (RFC 9110 §5.6.4).
+  fileprivate mutating func append(quotedIfNeeded text: String) {
+    let octets = text.utf8.span
+    if octets.isToken { return self.append(octets) }
+    self.append(.quote)
+    for index in octets.indices {
+      if octets[index] == .quote || octets[index] == .backslash { self.append(.backslash) }
+      self.append(octets[index])
+    }
+    self.append(.quote)
   }
 }
 

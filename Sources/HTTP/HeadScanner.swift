@@ -60,6 +60,7 @@ struct HeadScanner: Sendable {
       switch self.state {
       case .target: index = try self.scanTarget(octets, from: index, to: end)
       case .name: index = try self.scanName(octets, from: index, to: end)
+      case .valueStart: index = self.scanValueStart(octets, from: index, to: end)
       case .value: index = try self.scanValue(octets, from: index, to: end)
       default:
         try self.step(octets[index], at: base + index)
@@ -82,8 +83,7 @@ extension HeadScanner {
   private mutating func scanTarget(
     _ octets: Span<UInt8>, from start: Int, to end: Int
   ) throws(HeadError) -> Int {
-    var index = start
-    while index < end, octets[index].isTargetOctet { index += 1 }
+    let index = start + octets.extracting(start..<end).targetByteCount
     let position = self.byteCount + index
     guard position - self.partStart <= self.targetByteCountMax else { throw .targetTooLong }
     guard index < end else { return index }
@@ -102,8 +102,7 @@ extension HeadScanner {
   private mutating func scanName(
     _ octets: Span<UInt8>, from start: Int, to end: Int
   ) throws(HeadError) -> Int {
-    var index = start
-    while index < end, octets[index].isTokenOctet { index += 1 }
+    let index = start + octets.extracting(start..<end).tokenByteCount
     guard index < end else { return index }
     let position = self.byteCount + index
     switch octets[index] {
@@ -123,11 +122,20 @@ extension HeadScanner {
     self.begin(.valueStart, at: position + 1)
   }
 
+  /// Passes over the white space before a value (RFC 9112 §5.1).
+  private mutating func scanValueStart(
+    _ octets: Span<UInt8>, from start: Int, to end: Int
+  ) -> Int {
+    var index = start
+    while index < end, octets[index].isWhitespace { index += 1 }
+    if index < end { self.begin(.value, at: self.byteCount + index) }
+    return index
+  }
+
   private mutating func scanValue(
     _ octets: Span<UInt8>, from start: Int, to end: Int
   ) throws(HeadError) -> Int {
-    var index = start
-    while index < end, octets[index].isValueOctet { index += 1 }
+    let index = start + octets.extracting(start..<end).valueByteCount
     guard index < end else { return index }
     try self.endValue(with: octets[index], at: self.byteCount + index)
     return index + 1
@@ -159,15 +167,11 @@ extension HeadScanner {
     case .version: try self.stepVersion(octet, at: position)
     case .status, .reasonStart, .reason: try self.stepStatus(octet, at: position)
     case .fieldStart: try self.stepFieldStart(octet, at: position)
-    case .valueStart:
-      if octet.isWhitespace { return }
-      self.begin(.value, at: position)
-      if !octet.isValueOctet { try self.endValue(with: octet, at: position) }
     case .lineFeed, .endLineFeed:
       guard octet == .lineFeed else { throw .bareCarriageReturn }
       self.begin(self.state == .lineFeed ? .fieldStart : .complete, at: position + 1)
-    // The first three have their loops, and behind the end nothing is looked at.
-    case .target, .name, .value, .complete: break
+    // The first four have their loops, and behind the end nothing is looked at.
+    case .target, .name, .valueStart, .value, .complete: break
     }
   }
 

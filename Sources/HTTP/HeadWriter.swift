@@ -12,11 +12,11 @@ extension RequestHead {
   /// The target comes from a checked head, or from a route's rewrite: an octet that could end it or
   /// begin a line is written as `%XX`.
   public func write(into octets: inout [UInt8]) {
-    octets.append(contentsOf: self.method.utf8.lazy.filter(\.isTokenOctet))
+    for octet in self.method.utf8 where octet.isTokenOctet { octets.append(octet) }
     octets.append(.space)
     octets.append(target: self.target)
     octets.append(.space)
-    octets.append(contentsOf: self.version.octets)
+    octets.append(literal: self.version.spelling)
     octets.appendLineEnd()
     self.fields.write(into: &octets)
     octets.appendLineEnd()
@@ -34,9 +34,9 @@ extension ResponseHead {
 
   /// Appends the head as it goes over the wire, empty line included.
   public func write(into octets: inout [UInt8]) {
-    octets.append(contentsOf: self.version.octets)
+    octets.append(literal: self.version.spelling)
     octets.append(.space)
-    octets.append(contentsOf: String(self.status).utf8)
+    octets.append(String(self.status))
     octets.append(.space)
     for octet in self.reason.utf8 { octets.append(octet.isValueOctet ? octet : .space) }
     octets.appendLineEnd()
@@ -46,26 +46,31 @@ extension ResponseHead {
 }
 
 extension HTTPVersion {
-  fileprivate var octets: String.UTF8View {
+  fileprivate var spelling: StaticString {
     switch self {
-    case .http10: "HTTP/1.0".utf8
-    case .http11, .http2: "HTTP/1.1".utf8
+    case .http10: "HTTP/1.0"
+    case .http11, .http2: "HTTP/1.1"
     }
   }
 }
 
 extension Fields {
   fileprivate var serializedByteCount: Int {
-    self.entries.reduce(0) { $0 + $1.name.count + $1.value.count + 4 }
+    var byteCount = 0
+    for index in self.entries.indices {
+      byteCount += self.entries[index].name.count + self.entries[index].value.count + 4
+    }
+    return byteCount
   }
 
   /// Appends the field lines, each with its end, without the empty line.
   func write(into octets: inout [UInt8]) {
-    for entry in self.entries {
-      octets.append(contentsOf: self.storage[entry.name])
+    let storage = self.storage.span
+    for index in self.entries.indices {
+      octets.append(storage.extracting(self.entries[index].name))
       octets.append(.colon)
       octets.append(.space)
-      octets.append(contentsOf: self.storage[entry.value])
+      octets.append(storage.extracting(self.entries[index].value))
       octets.appendLineEnd()
     }
   }
@@ -78,11 +83,15 @@ extension Array<UInt8> {
   }
 
   fileprivate mutating func append(target: String) {
-    for octet in target.utf8 {
+    let target = target.utf8.span
+    let plain = target.targetByteCount
+    self.append(first: plain, of: target)
+    for index in plain..<target.count {
+      let octet = target[index]
       if octet.isTargetOctet {
         self.append(octet)
       } else {
-        self.append(0x25)
+        self.append(.percent)
         self.append(Self.hexadecimalDigits[Int(octet >> 4)])
         self.append(Self.hexadecimalDigits[Int(octet & 0xF)])
       }

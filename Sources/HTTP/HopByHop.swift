@@ -1,35 +1,25 @@
-/// The fields that belong to one connection and not to the message (RFC 9110 §7.6.1).
+/// Tells the fields that belong to one connection from those of the message (RFC 9110 §7.6.1).
 struct HopByHop {
-  static let names = [
-    "connection", "keep-alive", "proxy-connection", "proxy-authenticate", "proxy-authorization",
-    "te", "trailer", "transfer-encoding", "upgrade", "http2-settings",
-  ]
-
-  /// Fields that a `Connection` list cannot take away. They say who sent a message and from where:
-  /// a client that could remove one behind our checks would choose what the server believes.
-  private static let lastingNames = [
-    "host", "origin", "forwarded", "x-real-ip", "x-request-id", "content-length", "set-cookie",
-  ]
-  private static let lastingPrefixes = ["sec-websocket-", "x-forwarded-"]
-
-  private let listed: Set<String>
+  private let fields: Fields
+  /// What `Connection` lists beside the names that end here anyway: nothing, mostly. A set, since a list may
+  /// have thousands of members.
+  private var listed: Set<String> = []
 
   /// What `Connection` lists in the message that has `fields`.
   init(of fields: Fields) {
-    self.listed = Set(fields.tokens("connection").map { $0.asciiLowercased() })
+    self.fields = fields
+    fields.forEachMember(.connection) { member in
+      let name = FieldName(fields.storage.span.extracting(member))
+      guard !name.isHopByHop, !name.isLasting else { return }
+      self.listed.insert(fields.text(member).asciiLowercased())
+    }
   }
 
-  /// Whether `field` ends here: by its name, or because `Connection` lists it.
-  func contains(_ field: Fields.Field) -> Bool {
-    field.isNamed(anyOf: Self.names) || self.lists(field)
-  }
-
-  /// Whether `Connection` lists `field`, and may.
-  func lists(_ field: Fields.Field) -> Bool {
+  /// Whether the line `entry` of the message ends here: by its name, or because `Connection` lists it.
+  func contains(_ entry: Fields.Entry) -> Bool {
+    if entry.known.isHopByHop { return true }
     guard !self.listed.isEmpty else { return false }
-    let name = field.name.asciiLowercased()
-    guard self.listed.contains(name), !Self.lastingNames.contains(name) else { return false }
-    return !Self.lastingPrefixes.contains { name.hasPrefix($0) }
+    return self.listed.contains(self.fields.text(entry.name).asciiLowercased())
   }
 }
 
@@ -40,9 +30,9 @@ extension ResponseHead {
     var head = self
     let hopByHop = HopByHop(of: self.fields)
     head.version = .http11
-    head.fields.removeAll(where: hopByHop.contains)
-    head.fields.append(name: "Upgrade", value: "websocket")
-    head.fields.append(name: "Connection", value: "Upgrade")
+    head.fields.removeEntries(where: hopByHop.contains)
+    head.fields.append(.upgrade, "websocket")
+    head.fields.append(.connection, "Upgrade")
     return head
   }
 
@@ -52,14 +42,16 @@ extension ResponseHead {
     var head = self
     let hopByHop = HopByHop(of: self.fields)
     head.version = .http11
-    head.fields.removeAll { field in
-      if field.isNamed("transfer-encoding") || field.isNamed("trailer") { return false }
+    head.fields.removeEntries { entry in
+      switch entry.known {
+      case .transferEncoding, .trailer: false
       // 426 names in Upgrade what it asks for (RFC 9110 §15.5.22).
-      if field.isNamed("upgrade") { return self.status != 426 }
-      return hopByHop.contains(field)
+      case .upgrade: self.status != 426
+      default: hopByHop.contains(entry)
+      }
     }
-    let isUpgradeKept = head.fields.contains("upgrade")
-    head.fields.append(name: "Connection", value: isUpgradeKept ? "close, Upgrade" : "close")
+    let isUpgradeKept = head.fields.contains(.upgrade)
+    head.fields.append(.connection, isUpgradeKept ? "close, Upgrade" : "close")
     return head
   }
 }

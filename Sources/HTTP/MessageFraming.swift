@@ -5,18 +5,20 @@ extension Fields {
   /// one number; a list in one line, a sign, or what does not fit `Int` is an error.
   func contentLength() throws(HeadError) -> Int? {
     var length: Int?
-    for field in self where field.isNamed("content-length") {
-      guard let value = Self.number(field.valueOctets) else { throw .malformedLength }
+    for index in self.entries.indices where self.entries[index].known == .contentLength {
+      let digits = self.storage.span.extracting(self.entries[index].value)
+      guard let value = Self.number(digits) else { throw .malformedLength }
       guard length == nil || length == value else { throw .conflictingLengths }
       length = value
     }
     return length
   }
 
-  private static func number(_ digits: ArraySlice<UInt8>) -> Int? {
+  private static func number(_ digits: Span<UInt8>) -> Int? {
     guard !digits.isEmpty else { return nil }
     var number = 0
-    for digit in digits {
+    for index in digits.indices {
+      let digit = digits[index]
       guard digit.isDigit else { return nil }
       let (product, productOverflows) = number.multipliedReportingOverflow(by: 10)
       let (sum, sumOverflows) = product.addingReportingOverflow(Int(digit - 0x30))
@@ -31,7 +33,7 @@ extension Fields {
   func keepConnection(in version: HTTPVersion) -> Bool {
     switch version {
     case .http10: false
-    case .http11: !self.contains("connection", token: "close")
+    case .http11: !self.contains(.connection, token: "close")
     case .http2: true
     }
   }
@@ -40,10 +42,11 @@ extension Fields {
   /// another one, and nobody sends any.
   func checkRequestFraming(version: HTTPVersion) throws(HeadError) {
     let length = try self.contentLength()
-    let codings = self.values("transfer-encoding")
-    guard let coding = codings.first else { return }
+    guard let coding = self.first(.transferEncoding) else { return }
     guard length == nil else { throw .lengthAndTransferEncoding }
-    guard version == .http11, codings.count == 1, coding.equalsIgnoringCase("chunked") else {
+    guard version == .http11, self.count(.transferEncoding) == 1,
+      self.storage.equalsIgnoringCase(coding.value, "chunked")
+    else {
       throw .unsupportedTransferEncoding
     }
   }
@@ -52,7 +55,7 @@ extension Fields {
   /// than `chunked` may stand before it, since the body is passed on as it is; a body whose last
   /// coding is another one ends with the connection (RFC 9112 §6.3).
   func responseIsChunked(version: HTTPVersion) throws(HeadError) -> Bool? {
-    guard self.contains("transfer-encoding") else { return nil }
+    guard self.contains(.transferEncoding) else { return nil }
     guard version == .http11 else { throw .unsupportedTransferEncoding }
     let codings = self.tokens("transfer-encoding").map { $0.asciiLowercased() }
     guard !codings.isEmpty, !codings.dropLast().contains("chunked") else {

@@ -3,13 +3,18 @@ extension UInt8 {
   static let lineFeed: UInt8 = 0x0A
   static let carriageReturn: UInt8 = 0x0D
   static let space: UInt8 = 0x20
+  static let quote: UInt8 = 0x22
+  static let asterisk: UInt8 = 0x2A
   static let comma: UInt8 = 0x2C
   static let percent: UInt8 = 0x25
+  static let dot: UInt8 = 0x2E
   static let slash: UInt8 = 0x2F
   static let colon: UInt8 = 0x3A
   static let semicolon: UInt8 = 0x3B
   static let questionMark: UInt8 = 0x3F
   static let backslash: UInt8 = 0x5C
+  static let leftBracket: UInt8 = 0x5B
+  static let rightBracket: UInt8 = 0x5D
   static let underscore: UInt8 = 0x5F
 
   /// `tchar` of RFC 9110 §5.6.2: what a method or a field name is made of.
@@ -33,6 +38,8 @@ extension UInt8 {
     self > 0x20 && self < 0x7F && self != 0x23
   }
 
+  var isCapital: Bool { self >= 0x41 && self <= 0x5A }
+
   var isDigit: Bool { self >= 0x30 && self <= 0x39 }
 
   /// A control octet of RFC 5234, DEL included.
@@ -51,7 +58,18 @@ extension UInt8 {
   }
 
   /// ASCII capitals made small, everything else as it is.
-  var lowercased: UInt8 { self >= 0x41 && self <= 0x5A ? self | 0x20 : self }
+  var lowercased: UInt8 { self.isCapital ? self | 0x20 : self }
+}
+
+extension UInt64 {
+  /// Whether one of its octets is below 0x20 or DEL, the tab among them. A subtraction that borrows into an
+  /// octet's free top bit tells that it was too small.
+  fileprivate var hasControlOctet: Bool {
+    let (ones, tops) = (0x0101_0101_0101_0101 as UInt64, 0x8080_8080_8080_8080 as UInt64)
+    let belowSpace = (self &- ones &* 0x20) & ~self
+    let deletion = self ^ ones &* 0x7F
+    return (belowSpace | ((deletion &- ones) & ~deletion)) & tops != 0
+  }
 }
 
 extension String {
@@ -68,6 +86,74 @@ extension String {
   }
 }
 
+extension StaticString {
+  /// The octets of a literal.
+  var octets: Span<UInt8> {
+    @_lifetime(immortal)
+    get {
+      // SAFETY: a literal of more than one scalar lies in the program itself, for as long as it runs.
+      let octets = unsafe Span(_unsafeStart: self.utf8Start, count: self.utf8CodeUnitCount)
+      return unsafe _overrideLifetime(octets, copying: ())
+    }
+  }
+}
+
+extension Span<UInt8> {
+  /// The first octet, `nil` where there is none.
+  var first: UInt8? { self.isEmpty ? nil : self[0] }
+
+  /// Whether the octets are a token of RFC 9110 §5.6.2.
+  var isToken: Bool { !self.isEmpty && self.tokenByteCount == self.count }
+
+  /// How many octets there are before the first that no token has.
+  var tokenByteCount: Int {
+    var index = 0
+    while index < self.count, self[index].isTokenOctet { index &+= 1 }
+    return index
+  }
+
+  /// How many octets there are before the first that no request target has.
+  var targetByteCount: Int {
+    var index = 0
+    while index < self.count, self[index].isTargetOctet { index &+= 1 }
+    return index
+  }
+
+  /// How many octets there are before the first that no field value has.
+  var valueByteCount: Int {
+    var index = 0
+    // Most octets of a head are those of values, and most values have no tab: eight at a time.
+    while index &+ 8 <= self.count {
+      // SAFETY: the load is checked, and any octets are an integer.
+      let word = unsafe self.bytes.unsafeLoadUnaligned(fromByteOffset: index, as: UInt64.self)
+      guard !word.hasControlOctet else { break }
+      index &+= 8
+    }
+    while index < self.count, self[index].isValueOctet { index &+= 1 }
+    return index
+  }
+
+  func contains(_ octet: UInt8) -> Bool {
+    for index in self.indices where self[index] == octet { return true }
+    return false
+  }
+
+  /// Whether there is an ASCII capital.
+  var hasCapital: Bool {
+    for index in self.indices where self[index].isCapital { return true }
+    return false
+  }
+
+  /// Whether the octets spell `text`, the case of ASCII letters left out of account.
+  func equalsIgnoringCase(_ text: Span<UInt8>) -> Bool {
+    guard self.count == text.count else { return false }
+    for index in self.indices where self[index].lowercased != text[index].lowercased {
+      return false
+    }
+    return true
+  }
+}
+
 extension Array<UInt8> {
   /// Appends a copy of the first `count` octets of `octets`, which the caller has that many of.
   mutating func append(first count: Int, of octets: Span<UInt8>) {
@@ -76,6 +162,15 @@ extension Array<UInt8> {
     // An append octet by octet costs about as much as all of the parsing.
     unsafe part.withUnsafeBufferPointer { unsafe self.append(contentsOf: $0) }
   }
+
+  /// Appends a copy of all of `octets`.
+  mutating func append(_ octets: Span<UInt8>) { self.append(first: octets.count, of: octets) }
+
+  /// Appends the octets of `text`.
+  mutating func append(_ text: String) { self.append(text.utf8.span) }
+
+  /// Appends the octets of a literal.
+  mutating func append(literal: StaticString) { self.append(literal.octets) }
 
   /// The part of `range` that is left without spaces and tabs on either side.
   func trimmed(_ range: Range<Int>) -> Range<Int> {

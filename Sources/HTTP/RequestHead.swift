@@ -60,7 +60,7 @@ public struct RequestHead: Sendable, Equatable {
   /// Whether a body follows the head: Transfer-Encoding, or a Content-Length other than 0
   /// (RFC 9112 §6.3). A Content-Length that cannot be read counts as a body.
   public var announcesBody: Bool {
-    if self.fields.contains("transfer-encoding") { return true }
+    if self.fields.contains(.transferEncoding) { return true }
     do throws(HeadError) {
       return try (self.fields.contentLength() ?? 0) > 0
     } catch {
@@ -74,7 +74,7 @@ extension RequestHead {
   init(storage: [UInt8], scanner: HeadScanner) throws(HeadError) {
     self.method = String(decoding: storage[scanner.method], as: UTF8.self)
     self.version = scanner.version
-    let fields = Fields(storage: storage, entries: scanner.entries)
+    let fields = Fields(storage: storage, scanned: scanner.entries)
     let target = try RequestTarget.parse(storage[scanner.target], method: self.method)
     let (authority, parts) = try Self.authority(
       fields: fields, target: target, version: scanner.version)
@@ -89,8 +89,8 @@ extension RequestHead {
   private static func authority(
     fields: Fields, target: RequestTarget, version: HTTPVersion
   ) throws(HeadError) -> (String, Authority?) {
-    guard fields.count("host") <= 1 else { throw .repeatedHost }
-    guard let sent = fields.first("host") else {
+    guard fields.count(.host) <= 1 else { throw .repeatedHost }
+    guard let sent = fields.first(.host).map({ fields.text($0.value) }) else {
       guard version == .http10 else { throw .missingHost }
       return (target.authorityText, target.authority)
     }
@@ -100,14 +100,14 @@ extension RequestHead {
     return (sent, parts)
   }
 
-  /// What a ``FieldBlock`` has checked.
+  /// What has been checked.
   init(
-    method: String, target: String, fields: Fields, host: String, authority: String,
-    connectProtocol: String?
+    method: String, target: String, version: HTTPVersion, fields: Fields, host: String,
+    authority: String, connectProtocol: String? = nil
   ) {
     self.method = method
     self.target = target
-    self.version = .http2
+    self.version = version
     self.fields = fields
     self.host = host
     self.authority = authority

@@ -13,22 +13,23 @@ struct Authority: Equatable {
   /// that no host name has. RFC 3986 §3.2.2 allows more in a registered name (`%`, `,`, `;` and
   /// others); no name in use has any of it, and what readers disagree about is refused.
   init?(parsing text: String) {
-    var host = text.utf8[...]
-    var port = text.utf8[text.utf8.endIndex...]
-    if host.first == 0x5B {
-      guard let bracket = host.lastIndex(of: 0x5D) else { return nil }
-      port = host[host.index(after: bracket)...]
-      host = host[...bracket]
-    } else if let colon = host.firstIndex(of: .colon) {
-      port = host[colon...]
-      host = host[..<colon]
+    let octets = text.utf8.span
+    let end = Self.endOfHost(octets)
+    guard end <= Self.hostByteCountMax,
+      let host = Self.host(octets.extracting(0..<end), in: text),
+      let port = Self.port(octets.extracting(end..<octets.count))
+    else { return nil }
+    self.host = host
+    self.port = port
+  }
+
+  /// Where the colon before a port stands, or the end: behind the bracket of an IPv6 address.
+  private static func endOfHost(_ octets: Span<UInt8>) -> Int {
+    let isBracketed = octets.first == .leftBracket
+    for index in octets.indices where octets[index] == (isBracketed ? .rightBracket : .colon) {
+      return isBracketed ? index + 1 : index
     }
-    guard let name = Self.host(host) else { return nil }
-    self.host = name
-    switch Self.port(port) {
-    case .none: return nil
-    case .some(let port): self.port = port
-    }
+    return octets.count
   }
 
   /// Whether both name the same place, where `defaultPort` counts without a port.
@@ -37,44 +38,57 @@ struct Authority: Equatable {
   }
 
   /// What stands behind the host: nothing, a colon, or a colon and a number (RFC 3986 §3.2.3).
-  private static func port(_ text: Substring.UTF8View) -> UInt16?? {
-    guard let first = text.first else { return .some(nil) }
-    guard first == .colon else { return nil }
-    let digits = text.dropFirst()
-    guard !digits.isEmpty else { return .some(nil) }
-    guard digits.count <= 5, digits.allSatisfy(\.isDigit) else { return nil }
-    guard let port = UInt16(Substring(digits)) else { return nil }
-    return .some(port)
+  private static func port(_ octets: Span<UInt8>) -> UInt16?? {
+    guard let first = octets.first else { return .some(nil) }
+    guard first == .colon, octets.count <= 6 else { return nil }
+    guard octets.count > 1 else { return .some(nil) }
+    var number = 0
+    for index in 1..<octets.count {
+      guard octets[index].isDigit else { return nil }
+      number = number * 10 + Int(octets[index] - 0x30)
+    }
+    return UInt16(exactly: number).map { .some($0) }
   }
 
-  private static func host(_ text: Substring.UTF8View) -> String? {
-    guard text.count <= Self.hostByteCountMax else { return nil }
-    let lowered = String(decoding: text.lazy.map(\.lowercased), as: UTF8.self)
-    return text.first == 0x5B ? Self.bracketed(lowered) : Self.registeredName(lowered)
+  /// - Parameter octets: the first of `text`.
+  private static func host(_ octets: Span<UInt8>, in text: String) -> String? {
+    if octets.first == .leftBracket {
+      return Self.bracketed(Self.prefix(octets.count, of: text))
+    }
+    return Self.endOfName(octets).map { Self.prefix($0, of: text) }
+  }
+
+  /// Most hosts are all of the text, in lower case.
+  private static func prefix(_ count: Int, of text: String) -> String {
+    let prefix =
+      count == text.utf8.count ? text : String(decoding: text.utf8.prefix(count), as: UTF8.self)
+    return prefix.utf8.span.hasCapital ? prefix.asciiLowercased() : prefix
   }
 
   /// An IPv6 address without a zone, which has a meaning on one machine only (RFC 6874 §1).
   private static func bracketed(_ text: String) -> String? {
     let inner = text.dropFirst().dropLast()
-    guard inner.utf8.contains(.colon),
-      inner.utf8.allSatisfy({ $0.hexadecimalValue != nil || $0 == .colon || $0 == 0x2E }),
+    guard text.utf8.last == .rightBracket, inner.utf8.contains(.colon),
+      inner.utf8.allSatisfy({ $0.hexadecimalValue != nil || $0 == .colon || $0 == .dot }),
       IPAddress(parsing: inner) != nil
     else { return nil }
     return text
   }
 
-  /// Labels of letters, digits, `-`, `_` and `~` with single dots between them.
-  private static func registeredName(_ text: String) -> String? {
-    let name = text.utf8.last == 0x2E ? String(text.dropLast()) : text
-    var previous: UInt8 = 0x2E
-    for octet in name.utf8 {
+  /// Labels of letters, digits, `-`, `_` and `~` with single dots between them, and perhaps one behind
+  /// them, before which the name ends.
+  private static func endOfName(_ octets: Span<UInt8>) -> Int? {
+    var previous = UInt8.dot
+    for index in octets.indices {
+      let octet = octets[index]
       switch octet {
-      case 0x2E where previous == 0x2E: return nil
-      case 0x30...0x39, 0x61...0x7A, 0x2D, 0x2E, 0x5F, 0x7E: previous = octet
+      case .dot where previous == .dot: return nil
+      case 0x30...0x39, 0x41...0x5A, 0x61...0x7A, 0x2D, .dot, .underscore, 0x7E: previous = octet
       default: return nil
       }
     }
-    return previous == 0x2E ? nil : name
+    guard !octets.isEmpty, octets.count > 1 || previous != .dot else { return nil }
+    return previous == .dot ? octets.count - 1 : octets.count
   }
 }
 

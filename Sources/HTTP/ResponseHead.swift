@@ -65,7 +65,7 @@ public struct ResponseHead: Sendable, Equatable {
 extension ResponseHead {
   /// What the scanner found in `storage`, checked as a whole.
   init(storage: [UInt8], scanner: HeadScanner) throws(HeadError) {
-    let fields = Fields(storage: storage, entries: scanner.entries)
+    let fields = Fields(storage: storage, scanned: scanner.entries)
     try fields.checkResponseFraming(version: scanner.version)
     self.status = scanner.status
     self.reason = String(decoding: storage[scanner.reason], as: UTF8.self)

@@ -1,68 +1,72 @@
 internal import CNGHTTP2
 internal import HTTP
 
-/// The lines of a head or of trailers as nghttp2 takes them.
+/// The lines of a head or of trailers as nghttp2 takes them. Fields that belong to a connection of HTTP/1
+/// are left out (RFC 9113 §8.2.2).
 struct HeadLines {
-  /// Fields that belong to a connection of HTTP/1 (RFC 9113 §8.2.2).
-  private static let connectionNames = [
-    "connection", "keep-alive", "proxy-connection", "transfer-encoding", "upgrade",
-  ]
-
-  private var octets: [UInt8] = []
-  /// Where each name and each value ends, in turn.
-  private var ends: [Int] = []
+  private let fields: Fields
+  /// The value of `:status`, `nil` for trailers.
+  private let status: String?
 
   /// The lines of a head. To "101 Switching Protocols" corresponds 200, and the handshake's proof is
   /// that the server speaks HTTP/2 at all (RFC 8441 §5.1).
   init(_ head: ResponseHead) {
-    let isSwitching = head.status == 101
-    self.append(":status".utf8, String(isSwitching ? 200 : head.status).utf8)
-    for field in head.fields {
-      if isSwitching && field.isNamed("sec-websocket-accept") { continue }
-      self.append(field)
-    }
+    var fields = head.fields.withoutConnectionFields()
+    if head.status == 101 { fields.remove("Sec-WebSocket-Accept") }
+    self.fields = fields
+    self.status = String(head.status == 101 ? 200 : head.status)
   }
 
   /// The lines of trailers.
   init(_ trailers: Fields) {
-    for field in trailers { self.append(field) }
+    self.fields = trailers.withoutConnectionFields()
+    self.status = nil
   }
 
-  var isEmpty: Bool { self.ends.isEmpty }
+  var isEmpty: Bool { self.fields.isEmpty && self.status == nil }
 
-  private mutating func append(_ field: Fields.Field) {
-    if Self.connectionNames.contains(where: field.isNamed) { return }
-    self.append(field.nameOctets, field.valueOctets)
-  }
-
-  private mutating func append(_ name: some Sequence<UInt8>, _ value: some Sequence<UInt8>) {
-    // Names are sent in lower case (RFC 9113 §8.2.1).
-    for octet in name { self.octets.append((0x41...0x5A).contains(octet) ? octet | 0x20 : octet) }
-    self.ends.append(self.octets.count)
-    self.octets.append(contentsOf: value)
-    self.ends.append(self.octets.count)
-  }
-
-  /// Lends the lines to a function of nghttp2, which copies them.
+  /// Lends the lines to a function of nghttp2, which copies them, names in lower case (RFC 9113 §8.2.1).
   func withLines(_ body: (UnsafeMutableBufferPointer<nghttp2_nv>) -> CInt) -> CInt {
-    unsafe self.octets.withUnsafeBufferPointer { octets in
-      unsafe withUnsafeTemporaryAllocation(of: nghttp2_nv.self, capacity: self.ends.count / 2) {
-        lines in
-        guard let base = octets.baseAddress else { return unsafe body(lines) }
-        // SAFETY: nghttp2 only reads what the lines point to. The ends lie within the octets.
-        let first = unsafe UnsafeMutablePointer(mutating: base)
-        var start = 0
-        for index in 0..<lines.count {
-          let (nameEnd, valueEnd) = (self.ends[2 * index], self.ends[2 * index + 1])
-          unsafe lines.initializeElement(
-            at: index,
-            to: nghttp2_nv(
-              name: first + start, value: first + nameEnd, namelen: nameEnd - start,
-              valuelen: valueEnd - nameEnd, flags: UInt8(NGHTTP2_NV_FLAG_NONE.rawValue)))
-          start = valueEnd
-        }
-        return unsafe body(lines)
+    let count = self.fields.count + (self.status == nil ? 0 : 1)
+    return unsafe withUnsafeTemporaryAllocation(of: nghttp2_nv.self, capacity: count) { lines in
+      guard let status = self.status else { return unsafe self.lend(lines, from: 0, body) }
+      let name: StaticString = ":status"
+      return unsafe status.utf8.span.withUnsafeBufferPointer { value in
+        // SAFETY: nghttp2 only reads what a line points to, while the octets are lent.
+        unsafe lines.initializeElement(
+          at: 0,
+          to: Self.line(
+            UnsafeBufferPointer(start: name.utf8Start, count: name.utf8CodeUnitCount), value))
+        return unsafe self.lend(lines, from: 1, body)
       }
     }
+  }
+
+  /// Fills `lines` up with the fields.
+  private func lend(
+    _ lines: UnsafeMutableBufferPointer<nghttp2_nv>, from start: Int,
+    _ body: (UnsafeMutableBufferPointer<nghttp2_nv>) -> CInt
+  ) -> CInt {
+    unsafe self.fields.octets.withUnsafeBufferPointer { octets in
+      for index in 0..<self.fields.count {
+        let place = self.fields.place(of: index)
+        // SAFETY: as above; places lie within the octets.
+        unsafe lines.initializeElement(
+          at: start + index,
+          to: Self.line(
+            UnsafeBufferPointer(rebasing: octets[place.name]),
+            UnsafeBufferPointer(rebasing: octets[place.value])))
+      }
+      return unsafe body(lines)
+    }
+  }
+
+  private static func line(
+    _ name: UnsafeBufferPointer<UInt8>, _ value: UnsafeBufferPointer<UInt8>
+  ) -> nghttp2_nv {
+    unsafe nghttp2_nv(
+      name: UnsafeMutablePointer(mutating: name.baseAddress),
+      value: UnsafeMutablePointer(mutating: value.baseAddress), namelen: name.count,
+      valuelen: value.count, flags: UInt8(NGHTTP2_NV_FLAG_NONE.rawValue))
   }
 }

@@ -23,41 +23,16 @@ public struct Counter: ~Copyable, Sendable {
 
 /// How often each of a few things happened. Off the hot path: it has a lock.
 public final class Tally<Key: Hashable & Sendable>: Sendable {
-  private struct Numbers {
-    var counts: [Key: Int] = [:]
-    /// What happened last, and how often in a row: it is looked up when something else happens.
-    var last: Key?
-    var lastCount = 0
-
-    mutating func settle() {
-      if let last = self.last { self.counts[last, default: 0] += self.lastCount }
-      self.lastCount = 0
-    }
-  }
-
-  private let numbers = Mutex(Numbers())
+  private let numbers = Mutex<[Key: Int]>([:])
 
   /// Nothing counted yet.
   public init() {}
 
   /// One more of this.
-  public func raise(_ key: Key) {
-    self.numbers.withLock { numbers in
-      if numbers.last != key {
-        numbers.settle()
-        numbers.last = key
-      }
-      numbers.lastCount += 1
-    }
-  }
+  public func raise(_ key: Key) { self.numbers.withLock { $0[key, default: 0] += 1 } }
 
   /// What was counted.
-  public var counts: [Key: Int] {
-    self.numbers.withLock { numbers in
-      numbers.settle()
-      return numbers.counts
-    }
-  }
+  public var counts: [Key: Int] { self.numbers.withLock { $0 } }
 }
 
 /// How long something took, as a histogram. Off the hot path: it has a lock.

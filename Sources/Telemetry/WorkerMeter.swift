@@ -56,7 +56,7 @@ public final class WorkerMeter: Sendable {
   public let reusedServers = Counter()
 
   /// Requests, by what they were answered.
-  public let answers = Tally<Answer>()
+  public let answers = AnswerTally()
   /// Handshakes.
   public let handshakes = Tally<Handshake>()
   /// From the accept to the end of the TLS handshake.

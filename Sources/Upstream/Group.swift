@@ -101,6 +101,7 @@ extension Group {
   ) -> Endpoint? {
     self.roster.withLock { roster in
       roster.isInUse = true
+      if let only = roster.onlyEndpoint { return self.pick(only: only, avoiding: tried, now) }
       let places = self.places(roster)
       let eligible = self.eligible(places, avoiding: tried, now)
       if let id = preference.stickyID, let known = eligible.healthy.first(where: { $0.has(id) }) {
@@ -116,6 +117,17 @@ extension Group {
       places[index].endpoint.begin()
       return places[index].endpoint
     }
+  }
+
+  /// Of one there is nothing to choose.
+  private func pick(
+    only endpoint: Endpoint, avoiding tried: [Endpoint], _ now: Deadline
+  ) -> Endpoint? {
+    guard self.servers[0].takesNewTunnels, !tried.contains(where: { $0 === endpoint }),
+      endpoint.standing(now: now, under: self.rules) != .unhealthy
+    else { return nil }
+    endpoint.begin()
+    return endpoint
   }
 
   /// Those that take a new tunnel, by what is known of them.

@@ -45,6 +45,11 @@ struct Roster {
     self.isInUse && self.endpoints.contains { !$0.isEmpty } ? now : nil
   }
 
+  /// The endpoint, where there is only one; `nil` otherwise.
+  var onlyEndpoint: Endpoint? {
+    self.endpoints.count == 1 && self.endpoints[0].count == 1 ? self.endpoints[0][0] : nil
+  }
+
   /// Gives the server at `index` these addresses instead of those it had.
   mutating func replace(
     _ index: Int, _ url: ServerURL, _ addresses: [SocketAddress], _ warmingSince: Deadline?

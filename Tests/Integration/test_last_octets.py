@@ -31,9 +31,10 @@ def as_a_tunnel(wire):
 
 
 def as_an_answer(wire):
-    """The end of the connection is the end of the body (RFC 9112 §6.3)."""
-    head = b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n"
-    wire.send(head + bytes(int(wire.request.target[1:])))
+    """All of it, and the end right behind."""
+    length = int(wire.request.target[1:])
+    head = f"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: {length}\r\n\r\n"
+    wire.send(head.encode() + bytes(length))
 
 
 def read_head_alone(wire):

@@ -151,7 +151,7 @@ def test_each_metric_is_explained(enter, backend):
         page = admin.get("/metrics").text
     families = re.findall(r"^# TYPE (\S+) (\S+)$", page, re.M)
     assert len(families) > 25
-    explained = re.findall(r"^\| `([a-z_]+)` \|", DOCUMENT.read_text(), re.M)
+    explained = re.findall(r"^\| `([a-z0-9_]+)` \|", DOCUMENT.read_text(), re.M)
     assert {name for name, _ in families} <= set(explained)
     for name, kind in families:
         assert (kind == "counter") == name.endswith("_total"), name

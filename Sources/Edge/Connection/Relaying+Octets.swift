@@ -225,7 +225,8 @@ extension Relaying {
       let body = try BodyReader(response: head, toMethod: method)
       // RFC 9112 §9.6: behind an answer that comes before the body has, the connection is of no use.
       let persists =
-        self.outgoing.asked.persists && bench.departure.closesUntil == nil && self.request.isComplete
+        self.outgoing.asked.persists && self.request.isComplete
+        && bench.departure.closesUntil == nil
       var (passed, framing, mayPersist) = head.forwarded(
         toVersion: version, method: method, body: body, persists: persists)
       self.outgoing.addFields(to: &passed.fields, from: self.server.endpoint, bench)

@@ -22,6 +22,9 @@ struct Relaying: ~Copyable {
   /// When octets moved last, and since when the answer is all that is awaited.
   var movedAt: Deadline
   private var askedAt: Deadline?
+  /// Since when the client sends nothing more, on a connection of its own: it has gone, or it only waits
+  /// for the answer.
+  private var endedAt: Deadline?
   private init(
     _ downstream: consuming ByteStream, _ server: consuming UpstreamAttempt,
     _ outgoing: OutgoingRequest, now: Deadline
@@ -93,10 +96,7 @@ struct Relaying: ~Copyable {
     if event.token.registration == 0 {
       self.downstream.note(event.readiness)
       if event.readiness.contains(.failed) { return .broken(.downstream, "reset") }
-      // A client that ends its side has gone, as long as it is not told otherwise.
-      if event.readiness.contains(.peerEnded), self.request.isComplete, self.rest.isEmpty {
-        return .broken(.downstream, "closed")
-      }
+      if event.readiness.contains(.peerEnded), self.endedAt == nil { self.endedAt = bench.now }
       if event.readiness.contains(.writable), self.downstream.queuedByteCount > 0 {
         let before = self.downstream.queuedByteCount
         guard self.downstream.flush(&bench.scratch) == nil else {
@@ -133,6 +133,7 @@ struct Relaying: ~Copyable {
   }
 
   private borrowing func overdue() -> Fate {
+    if self.endedAt != nil { return .broken(.downstream, "closed") }
     if self.answer.hasBegun {
       return self.downstream.queuedByteCount > 0
         ? .broken(.downstream, "stalled") : .broken(.edge, "timed out")
@@ -182,6 +183,10 @@ struct Relaying: ~Copyable {
     } else {
       self.server.close(&bench)
     }
+    if self.downstream.isCarried, self.downstream.queuedByteCount == 0 {
+      _ = self.downstream.end(&bench.scratch)
+      return bench.close(self.downstream)
+    }
     guard mayPersist, !self.downstream.isCarried else {
       let timeout = self.outgoing.route.rules.http?.silenceTimeout ?? Limits.responseTimeout
       return Closing(self.downstream, exchange.arrival.token, stallTimeout: timeout).begin(&bench)
@@ -220,7 +225,7 @@ struct Relaying: ~Copyable {
   /// Sets the timer by what is awaited now.
   private mutating func arm(_ bench: inout Workbench) {
     let rules = self.outgoing.route.rules.http
-    let deadline: Deadline
+    var deadline: Deadline
     if self.answer.hasBegun || !self.request.isComplete {
       deadline = self.movedAt.advanced(by: rules?.silenceTimeout ?? Limits.responseTimeout)
     } else {
@@ -228,6 +233,10 @@ struct Relaying: ~Copyable {
       let askedAt = self.askedAt ?? bench.now
       self.askedAt = askedAt
       deadline = askedAt.advanced(by: rules?.responseTimeout ?? Limits.upgradeTimeout)
+    }
+    if let endedAt {
+      deadline = min(
+        deadline, max(self.movedAt, endedAt).advanced(by: Limits.halfClosedTimeout))
     }
     bench.wheel.arm(Int(self.outgoing.exchange.arrival.token.slot), at: deadline)
   }
