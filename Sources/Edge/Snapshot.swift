@@ -125,6 +125,8 @@ final class Route: Sendable {
   }
 
   let rules: RouteRules
+  /// What the edge says to browsers about pages of other origins; `nil` where that is left to servers.
+  let cors: CORSRules?
   let service: Service
   /// What holds for its tunnels.
   let terms: TunnelTerms
@@ -140,6 +142,7 @@ final class Route: Sendable {
 
   init(_ rules: RouteRules, _ service: Service, inheriting earlier: Route?, workerCount: Int) {
     self.rules = rules
+    self.cors = rules.http?.cors
     self.service = service
     self.meters = earlier?.meters ?? (0..<workerCount).map { _ in TrafficMeter() }
     self.roomOccupancy = earlier?.roomOccupancy ?? RoomOccupancy()

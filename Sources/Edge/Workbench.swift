@@ -88,6 +88,7 @@ struct Workbench: ~Copyable {
 
   /// A client was told that its tunnel begins.
   func noteUpgrade(_ exchange: Exchange) {
+    exchange.forgetHead()
     self.meter.upgradeLatency.record(Deadline.now().duration(since: exchange.arrival.acceptedAt))
     self.meter.answers.raise(
       WorkerMeter.Answer(route: exchange.route?.rules.name, status: 101, error: nil))

@@ -18,6 +18,15 @@ extension Fields {
   public func place(of index: Int) -> (name: Range<Int>, value: Range<Int>) {
     (self.entries[index].name, self.entries[index].value)
   }
+
+  /// Whether the line `index` is not worth remembering for the next answer: it never comes again, or is
+  /// somebody's secret (RFC 7541 §7.1.3).
+  public func isUnique(_ index: Int) -> Bool {
+    switch self.entries[index].known {
+    case .requestID, .setCookie: true
+    default: false
+    }
+  }
 }
 
 extension Fields.Entry {

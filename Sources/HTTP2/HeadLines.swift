@@ -51,11 +51,12 @@ struct HeadLines {
       for index in 0..<self.fields.count {
         let place = self.fields.place(of: index)
         // SAFETY: as above; places lie within the octets.
-        unsafe lines.initializeElement(
-          at: start + index,
-          to: Self.line(
-            UnsafeBufferPointer(rebasing: octets[place.name]),
-            UnsafeBufferPointer(rebasing: octets[place.value])))
+        let name = unsafe UnsafeBufferPointer(rebasing: octets[place.name])
+        let value = unsafe UnsafeBufferPointer(rebasing: octets[place.value])
+        unsafe lines.initializeElement(at: start + index, to: Self.line(name, value))
+        if self.fields.isUnique(index) {
+          unsafe lines[start + index].flags = UInt8(NGHTTP2_NV_FLAG_NO_INDEX.rawValue)
+        }
       }
       return unsafe body(lines)
     }

@@ -73,7 +73,8 @@ extension Endpoint {
   public func standing(
     now: Deadline = .now(), under rules: GroupRules? = nil
   ) -> Health.Standing {
-    self.condition.withLock { $0.health.standing(now: now, under: rules) }
+    if let rules, rules.healthCheck == nil, rules.eject == nil { return .healthy }
+    return self.condition.withLock { $0.health.standing(now: now, under: rules) }
   }
 
   /// How much of its server's weight it takes, 0.1 to 1.

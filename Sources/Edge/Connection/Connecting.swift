@@ -247,12 +247,11 @@ extension Workbench {
 
   /// What a client's attempt says about the server.
   func noteAnswer(_ isGood: Bool, _ endpoint: Endpoint, _ outgoing: OutgoingRequest) {
-    let rules = outgoing.group.rules
-    guard let change = endpoint.noteAttempt(isGood, rules: rules.eject, now: self.now) else {
-      return
-    }
+    guard let rules = outgoing.group.rules.eject,
+      let change = endpoint.noteAttempt(isGood, rules: rules, now: self.now)
+    else { return }
     let metadata: Logger.Metadata = [
-      "upstream": "\(endpoint.label)", "group": "\(rules.name)",
+      "upstream": "\(endpoint.label)", "group": "\(outgoing.group.rules.name)",
     ]
     switch change {
     case .ejected: self.snapshot.log.warning("server ejected", metadata: metadata)

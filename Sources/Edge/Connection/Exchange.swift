@@ -17,8 +17,13 @@ final class Exchange {
   let requestID: String
   /// The client behind trusted proxies; `nil` where it cannot be known.
   let client: IPAddress?
-  /// The request; `nil` where its head could not be read.
-  private let head: RequestHead?
+  /// The request; `nil` where its head could not be read, and where no answer is owed any more.
+  private var head: RequestHead?
+  /// What remains of it for the record of a tunnel.
+  private var method: String?
+  private var host: String?
+  private var target: String?
+  private var http: HTTPVersion?
   /// What the client has sent behind the request, where its connection may carry another one.
   private var rest: [UInt8]?
   /// The trace that the request belongs to, where traces are kept.
@@ -109,11 +114,9 @@ final class Exchange {
   /// What browsers want to know before they show an answer to a page of another origin: it replaces what
   /// a server has said of that.
   func addCORS(to fields: inout Fields) {
-    guard let head = self.head, let rules = self.route?.rules, let cors = rules.http?.cors else {
-      return
-    }
+    guard let route = self.route, let cors = route.cors, let head = self.head else { return }
     fields.removeAll(where: CORSRules.owns)
-    for (name, value) in cors.answerFields(to: head, origins: rules.admission.origins) {
+    for (name, value) in cors.answerFields(to: head, origins: route.rules.admission.origins) {
       fields.append(name: name, value: value)
     }
   }
@@ -128,6 +131,18 @@ final class Exchange {
     self.subject = admitted.subject
     bench.meter.admissionLatency.record(Deadline.now().duration(since: self.beganAt))
     self.expiresAt = bench.deadline(ofExpiry: admitted.expiry)
+  }
+
+  /// The request is answered by a WebSocket, which may live for long: what the record needs of the head is
+  /// kept, and no more.
+  func forgetHead() {
+    guard let head = self.head else { return }
+    self.method = head.method
+    self.host = head.authority
+    let rules = self.route?.rules.admission.credentials
+    self.target = loggedTarget(head.target, rules: rules)
+    self.http = head.version
+    self.head = nil
   }
 
   /// A server has begun to answer an ordinary request.
@@ -254,11 +269,11 @@ final class Exchange {
     record.subject = self.subject
     record.traceID = self.trace?.id
     record.upstream = self.endpoint?.label
-    record.method = self.head?.method
-    record.host = self.head?.authority
-    let rules = self.route?.rules.admission.credentials
-    record.target = self.head.map { loggedTarget($0.target, rules: rules) }
-    record.http = self.head.map { Self.text(of: $0.version) }
+    self.forgetHead()
+    record.method = self.method
+    record.host = self.host
+    record.target = self.target
+    record.http = self.http.map(Self.text)
     record.tls = ending.tls
     record.error = ending.error
     record.inboundByteCount = ending.inboundByteCount

@@ -125,8 +125,7 @@ struct PendingAdmission {
   private func forwarding(
     for admitted: Admitted, _ bench: borrowing Workbench
   ) -> Forwarding {
-    let rules = self.route.rules
-    let credentials = rules.admission.credentials
+    let credentials = self.route.rules.admission.credentials
     return Forwarding(
       // The peer, not the client: each proxy names whom it heard (RFC 7239 §4).
       clientAddress: self.exchange.arrival.peerText,
@@ -134,8 +133,9 @@ struct PendingAdmission {
       scheme: self.exchange.arrival.listener.scheme, requestID: self.exchange.requestID,
       identityFields: admitted.identityFields,
       identityFieldNames: credentials?.identityFieldNames ?? [],
-      setFields: rules.headers.set, removeFields: rules.headers.remove,
-      stripPrefix: rules.stripPrefix, setPrefix: rules.setPrefix, host: rules.headers.host)
+      setFields: self.route.rules.headers.set, removeFields: self.route.rules.headers.remove,
+      stripPrefix: self.route.rules.stripPrefix, setPrefix: self.route.rules.setPrefix,
+      host: self.route.rules.headers.host)
   }
 
   private func upgradeHead(_ forwarding: Forwarding, _ request: UpgradeRequest) -> RequestHead {
