@@ -114,6 +114,8 @@ def test_identity_sent_by_the_client_is_removed(start, backend, service, name):
     tunnel(edge.address, fields=forged).close()
     request = backend.last_request()
     assert request["X-User"] == "alice" and b"root" not in request.octets
+    # Records are written when tunnels end: this one's is the first.
+    edge.wait_for("tunnel")
     # Also where the service says nothing, and where it is not asked.
     service.answers = Answer(204)
     for fields in (forged, [*forged, ("X-API-Key", API_KEY)]):
@@ -121,7 +123,7 @@ def test_identity_sent_by_the_client_is_removed(start, backend, service, name):
         request = backend.last_request()
         assert b"root" not in request.octets and "X-User" not in request
     edge.wait_for("tunnel", count=3)
-    assert "subject" not in edge.records("tunnel")[1]
+    assert not any("subject" in record for record in edge.records("tunnel")[1:])
 
 
 def test_a_field_that_the_service_exchanges(start, backend, service):
