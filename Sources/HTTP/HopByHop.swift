@@ -35,23 +35,4 @@ extension ResponseHead {
     head.fields.append(.connection, "Upgrade")
     return head
   }
-
-  /// The head of any other answer on its way to the client. Its body follows octet for octet, so
-  /// that what frames the body stays; the client's connection ends behind it.
-  public func forwardedClosing() -> ResponseHead {
-    var head = self
-    let hopByHop = HopByHop(of: self.fields)
-    head.version = .http11
-    head.fields.removeEntries { entry in
-      switch entry.known {
-      case .transferEncoding, .trailer: false
-      // 426 names in Upgrade what it asks for (RFC 9110 §15.5.22).
-      case .upgrade: self.status != 426
-      default: hopByHop.contains(entry)
-      }
-    }
-    let isUpgradeKept = head.fields.contains(.upgrade)
-    head.fields.append(.connection, isUpgradeKept ? "close, Upgrade" : "close")
-    return head
-  }
 }

@@ -40,25 +40,15 @@ extension ByteStream {
     }
   }
 
-  mutating func sendInbound(
-    _ carried: Carried, _ scratch: inout Scratch, isLast: Bool
-  ) -> StreamFault? {
+  /// Sends what stands in a buffer, and queues what finds no room.
+  mutating func send(
+    _ carried: Carried, _ octets: inout Buffer, isLast: Bool = false,
+    _ carriers: inout Slab<Carrier>, _ pool: inout ChunkPool
+  ) {
     if self.queue.isEmpty {
-      scratch.carriers[carried.carrier].send(
-        carried.id, &scratch.inbound, ends: isLast, &scratch.pool)
-      scratch.flushLater(carried.carrier)
+      carriers[carried.carrier].send(carried.id, &octets, ends: isLast, &pool)
     }
-    if !scratch.inbound.isEmpty { self.queue.append(&scratch.inbound, from: &scratch.pool) }
-    return nil
-  }
-
-  mutating func sendOutbound(_ carried: Carried, _ scratch: inout Scratch) -> StreamFault? {
-    if self.queue.isEmpty {
-      scratch.carriers[carried.carrier].send(carried.id, &scratch.outbound, &scratch.pool)
-      scratch.flushLater(carried.carrier)
-    }
-    if !scratch.outbound.isEmpty { self.queue.append(&scratch.outbound, from: &scratch.pool) }
-    return nil
+    if !octets.isEmpty { self.queue.append(&octets, from: &pool) }
   }
 
   /// Sends what found no room before, for as long as there is some now.

@@ -304,7 +304,11 @@ extension ByteStream {
   public mutating func sendInbound(
     _ scratch: inout Scratch, hasMore: Bool = false, isLast: Bool = false
   ) -> StreamFault? {
-    if let carried = self.carried { return self.sendInbound(carried, &scratch, isLast: isLast) }
+    if let carried = self.carried {
+      self.send(carried, &scratch.inbound, isLast: isLast, &scratch.carriers, &scratch.pool)
+      scratch.flushLater(carried.carrier)
+      return nil
+    }
     return self.send(
       &scratch.inbound, &scratch.sealed, &scratch.pool, scratch.wire, hasMore: hasMore)
   }
@@ -315,7 +319,11 @@ extension ByteStream {
   public mutating func sendOutbound(
     _ scratch: inout Scratch, hasMore: Bool = false
   ) -> StreamFault? {
-    if let carried = self.carried { return self.sendOutbound(carried, &scratch) }
+    if let carried = self.carried {
+      self.send(carried, &scratch.outbound, &scratch.carriers, &scratch.pool)
+      scratch.flushLater(carried.carrier)
+      return nil
+    }
     return self.send(
       &scratch.outbound, &scratch.sealed, &scratch.pool, scratch.wire, hasMore: hasMore)
   }

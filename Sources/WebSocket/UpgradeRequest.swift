@@ -55,6 +55,12 @@ public struct UpgradeRequest: Sendable, Equatable {
     return UpgradeRequest(key: key, subprotocols: subprotocols, extensions: extensions)
   }
 
+  /// Whether a head of HTTP/1 asks for a WebSocket, well or badly.
+  public static func isAsked(by fields: Fields) -> Bool {
+    fields.contains("upgrade", token: "websocket")
+      && fields.contains("connection", token: "upgrade")
+  }
+
   /// Whether `head` asks for a WebSocket at all.
   private static func checkMethod(of head: RequestHead) throws(Rejection) {
     if head.version == .http2 {
@@ -62,9 +68,7 @@ public struct UpgradeRequest: Sendable, Equatable {
       guard name.lowercased() == "websocket" else { throw .unknownProtocol }
       return
     }
-    guard head.fields.contains("upgrade", token: "websocket"),
-      head.fields.contains("connection", token: "upgrade")
-    else { throw .notAnUpgrade }
+    guard Self.isAsked(by: head.fields) else { throw .notAnUpgrade }
     guard head.method == "GET" else { throw .notGET }
     guard head.version == .http11 else { throw .oldVersion }
   }

@@ -5,8 +5,9 @@ Chromium is $CHROMIUM, else the first of its names in the path (Debian package `
 
 import os
 import resource
+import signal
 import sys
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import pytest
@@ -84,3 +85,22 @@ def chromium():
     found = browser.find(os.environ.get("CHROMIUM"))
     assert found, "no Chromium in the path: install Debian's `chromium`, or set CHROMIUM"
     return found
+
+
+@pytest.fixture
+def succeed(request):
+    """`succeed(edge)`: has a new process take over, which ends with the test."""
+
+    def run(edge):
+        edge.process.send_signal(signal.SIGUSR2)
+        number = int(edge.wait_for("ready", count=2)["pid"])
+        request.addfinalizer(lambda: end(number))
+        edge.wait_for("the new process serves: this one ends after its tunnels")
+        edge.is_stopped = True
+
+    return run
+
+
+def end(number):
+    with suppress(ProcessLookupError):
+        os.kill(number, signal.SIGKILL)

@@ -1,7 +1,5 @@
 """HTTP/2 connections at the end: idleness, a drain, a new process, a reload, dead clients."""
 
-import os
-import signal
 import time
 from contextlib import suppress
 
@@ -195,25 +193,6 @@ def test_the_grace_ends(start, backend):
 
 
 # MARK: A new process
-
-
-@pytest.fixture
-def succeed(request):
-    """`succeed(edge)`: has a new process take over, which ends with the test."""
-
-    def run(edge):
-        edge.process.send_signal(signal.SIGUSR2)
-        number = int(edge.wait_for("ready", count=2)["pid"])
-        request.addfinalizer(lambda: end(number))
-        edge.wait_for("the new process serves: this one ends after its tunnels")
-        edge.is_stopped = True
-
-    return run
-
-
-def end(number):
-    with suppress(ProcessLookupError):
-        os.kill(number, signal.SIGKILL)
 
 
 def test_a_handover(start, backend, enter, succeed):

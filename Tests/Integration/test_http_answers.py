@@ -10,29 +10,13 @@ from harness.authority import pair
 from harness.conditions import eventually
 from harness.edge import Edge
 from harness.http_clients import VERSIONS, ask, curl, forwarding, head, is_reusable, post
+from harness.http_fixtures import through, web  # noqa: F401
 from harness.http_recorder import Recorder, answered
 from harness.refusals import check_retry_after
 from harness.web import Answer, WebServer
 from harness.wire import connect
 
 PAGE = "https://app.example.com"
-
-
-@pytest.fixture
-def through(enter):
-    """`through(answer, …)` is an edge before a recorder, which is its `server`."""
-
-    def start(answer=lambda request: answered(), **settings):
-        server = enter(Recorder(answer))
-        edge = enter(Edge(forwarding(server.url, **settings)))
-        edge.server = server
-        return edge
-
-    return start
-
-
-def web(edge, target="/"):
-    return edge.url(target, scheme="http")
 
 
 # To HTTPS

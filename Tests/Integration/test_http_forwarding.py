@@ -7,29 +7,13 @@ from harness.edge import Edge
 from harness.http_clients import (
     VERSIONS, ask, curl, forwarding, head, is_reusable, post, read_answer,
 )  # fmt: skip
+from harness.http_fixtures import through, web  # noqa: F401
 from harness.http_node import NodeServer
-from harness.http_recorder import Recorder, answered, chunked, chunks
+from harness.http_recorder import answered, chunked, chunks
 from harness.refusals import check_refusal
 from harness.wire import connect, tunnel
 
 PERSISTENT = ["1.1", "2"]
-
-
-@pytest.fixture
-def through(enter):
-    """`through(answer, route=…)` is an edge before a recorder, which is its `server`."""
-
-    def start(answer=lambda request: answered(), **settings):
-        server = enter(Recorder(answer))
-        edge = enter(Edge(forwarding(server.url, **settings)))
-        edge.server = server
-        return edge
-
-    return start
-
-
-def web(edge, target="/"):
-    return edge.url(target, scheme="http")
 
 
 # The request

@@ -520,25 +520,6 @@ async def test_who_does_not_answer_is_cut(start):
         assert b'"goaway"' in deaf.read_to_end()
 
 
-@pytest.fixture
-def succeed(request):
-    """`succeed(edge)`: has a new process take over. It ends with the test."""
-
-    def run(edge):
-        edge.process.send_signal(signal.SIGUSR2)
-        number = int(edge.wait_for("ready", count=2)["pid"])
-        request.addfinalizer(lambda: end(number))
-        edge.wait_for("the new process serves: this one ends after its tunnels")
-        edge.is_stopped = True
-
-    return run
-
-
-def end(number):
-    with suppress(ProcessLookupError):
-        os.kill(number, signal.SIGKILL)
-
-
 @asynchronous
 async def test_a_new_process_takes_over(start, succeed):
     """All come back under their ids: the names of their places are good there, too."""

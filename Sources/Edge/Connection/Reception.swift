@@ -113,9 +113,8 @@ struct Reception {
   }
 
   private var asksForWebSocket: Bool {
-    self.head.connectProtocol != nil
-      || (self.head.version != .http2 && self.head.fields.contains("upgrade", token: "websocket")
-        && self.head.fields.contains("connection", token: "upgrade"))
+    self.head.version == .http2
+      ? self.head.connectProtocol != nil : UpgradeRequest.isAsked(by: self.head.fields)
   }
 
   private func checkRequest(_ rules: HTTPRules, _ framing: BodyFraming) throws(Refusal) {
@@ -131,12 +130,12 @@ struct Reception {
   }
 
   private func parse(_ bench: inout Workbench) throws(Refusal) -> UpgradeRequest {
-    let (high, low) = (bench.chance.next(), bench.chance.next())
     do throws(UpgradeRequest.Rejection) {
       // RFC 8441 §4: what follows the head is the WebSocket, and has to be there.
       guard self.head.version != .http2 || self.hasContent || self.head.connectProtocol == nil
       else { throw .bodyAnnounced }
-      return try UpgradeRequest.parse(self.head, key: upgradeKey(high: high, low: low))
+      return try UpgradeRequest.parse(
+        self.head, key: upgradeKey(high: bench.chance.next(), low: bench.chance.next()))
     } catch {
       throw .upgrade(status: error.status, reason: error.reason, fields: error.fields)
     }
