@@ -13,6 +13,8 @@ public final class FileWatch: Sendable {
   private static let quietTime = Duration.milliseconds(200)
   /// How long a directory that never comes to rest is waited for.
   private static let quietTimeMax = Duration.seconds(2)
+  /// How soon it shows that other directories are to be watched, or that one can be watched again.
+  private static let lookTime = Duration.seconds(5)
 
   /// Starts to watch.
   ///
@@ -32,20 +34,34 @@ public final class FileWatch: Sendable {
   private func run(_ log: () -> Logger) {
     var refused: Set<String> = []
     while true {
-      for path in self.reloader.directories() {
-        do throws(Errno) {
-          // Again each time: a directory that was replaced is another one.
-          try self.watch.add(path)
-          refused.remove(path)
-        } catch {
-          guard refused.insert(path).inserted else { continue }
-          log().warning(
-            "a directory cannot be watched", metadata: ["path": "\(path)", "reason": "\(error)"])
-        }
-      }
-      self.reloader.reloadIfChanged()
-      guard self.watch.wait(timeout: refused.isEmpty ? nil : .seconds(5)) else { continue }
+      let directories = self.reloader.directories()
+      refused.formIntersection(directories)
+      for path in directories { self.add(path, &refused, log) }
+      // Before the first reading too: a write may have begun before the watch did.
       self.awaitQuiet()
+      self.reloader.reloadIfChanged()
+      self.awaitChange(of: directories, isWatchingAll: refused.isEmpty)
+    }
+  }
+
+  /// Waits until a file may have changed, or other directories are to be watched: those that a reload
+  /// named, whoever asked for it, or those that could not be watched before.
+  private func awaitChange(of directories: Set<String>, isWatchingAll: Bool) {
+    repeat {
+      guard self.reloader.directories() == directories else { return }
+      if self.watch.wait(timeout: Self.lookTime) { return }
+    } while isWatchingAll
+  }
+
+  /// Watches a directory, again each time: one that was replaced is another one.
+  private func add(_ path: String, _ refused: inout Set<String>, _ log: () -> Logger) {
+    do throws(Errno) {
+      try self.watch.add(path)
+      refused.remove(path)
+    } catch {
+      guard refused.insert(path).inserted else { return }
+      log().warning(
+        "a directory cannot be watched", metadata: ["path": "\(path)", "reason": "\(error)"])
     }
   }
 

@@ -391,6 +391,22 @@ def test_a_named_file_that_changes_is_read(enter, backend, tmp_path):
     assert ask(edge.address, upgrade_head("/one", fields=[("X-API-Key", "second-key")])).status == 101
 
 
+@pytest.mark.parametrize("trigger", ["file", "signal"])
+def test_a_file_in_a_directory_that_a_reload_named(enter, backend, tmp_path, trigger):
+    keys = tmp_path / "keys.txt"
+    keys.write_text("first-key\n")
+    rules = {"auth": {"api_keys": {"header": "X-API-Key", "keys": [f"file:{keys}"]}}}
+    edge = enter(Edge(routes(("one", backend.url, {}))))
+    rename(edge.file, json.dumps(routes(("one", backend.url, rules))))
+    if trigger == "signal":
+        edge.signal(signal.SIGHUP)
+    edge.wait_for("reloaded", trigger=trigger)
+    count = len(edge.records("reloaded", trigger="file"))
+    rename(keys, "second-key\n")
+    edge.wait_for("reloaded", trigger="file", count=count + 1)
+    assert ask(edge.address, upgrade_head("/one", fields=[("X-API-Key", "second-key")])).status == 101
+
+
 def test_a_file_that_is_touched_is_left_alone(enter, backend):
     settings = routes(("one", backend.url, {}))
     edge = enter(Edge(settings))
