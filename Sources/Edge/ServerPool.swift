@@ -12,8 +12,9 @@ struct ServerPool: ~Copyable {
   static let registration = UInt8.max
 
   private var places = Slab<ServerPlace>(slotCountMax: 1 << 16)
-  /// Places with idle connections by endpoint, the one that was used last at the end.
-  private var idle: [ObjectIdentifier: [Int]] = [:]
+  /// The endpoints to which there are connections; a shelf without any is used again.
+  private var shelves: [Shelf] = []
+  private var shelfByEndpoint: [ObjectIdentifier: Int] = [:]
   private var idleCount = 0
   /// Whether any waits for a request.
   var hasIdle: Bool { self.idleCount > 0 }
@@ -23,14 +24,17 @@ struct ServerPool: ~Copyable {
   /// A place for a connection to be made; `nil` where there are too many. Its token is for the loop.
   mutating func open(to endpoint: Endpoint, for borrower: Token) -> Token? {
     guard let token = self.places.nextToken() else { return nil }
-    self.places.insert(ServerPlace(endpoint: endpoint, borrower: borrower), as: token)
+    let shelf = self.shelf(of: endpoint)
+    self.shelves[shelf].placeCount += 1
+    self.places.insert(ServerPlace(shelf: shelf, borrower: borrower), as: token)
     return token.registered(as: Self.registration)
   }
 
   /// The connection to an endpoint that was used last.
   mutating func take(to endpoint: Endpoint, for borrower: Token) -> IdleServer? {
-    let key = ObjectIdentifier(endpoint)
-    guard let slot = self.idle[key]?.popLast() else { return nil }
+    guard let shelf = self.shelfByEndpoint[ObjectIdentifier(endpoint)],
+      let slot = self.shelves[shelf].idle.popLast()
+    else { return nil }
     self.idleCount -= 1
     self.places[slot].borrower = borrower
     guard let stream = self.places[slot].stream.take() else { return nil }
@@ -44,23 +48,39 @@ struct ServerPool: ~Copyable {
     _ scratch: inout Scratch
   ) -> Int {
     let slot = Int(token.slot)
-    let key = ObjectIdentifier(self.places[slot].endpoint)
+    let shelf = self.places[slot].shelf
     self.places[slot].stream = consume stream
     self.places[slot].borrower = nil
     self.places[slot].idleUntil = deadline
-    self.idle[key, default: []].append(slot)
+    self.shelves[shelf].idle.append(slot)
     self.idleCount += 1
     if self.nextWake == .never { self.nextWake = deadline }
     self.nextWake = min(self.nextWake, deadline)
-    guard let slots = self.idle[key], slots.count > countMax, let oldest = slots.first else {
-      return 0
-    }
-    self.close(idle: oldest, &scratch)
+    guard self.shelves[shelf].idle.count > countMax else { return 0 }
+    self.close(idle: self.shelves[shelf].idle[0], &scratch)
     return 1
   }
 
   /// The place of a connection that was closed is free.
-  mutating func closed(_ token: Token) { _ = self.places.remove(Int(token.slot)) }
+  mutating func closed(_ token: Token) { self.free(Int(token.slot)) }
+
+  private mutating func shelf(of endpoint: Endpoint) -> Int {
+    let key = ObjectIdentifier(endpoint)
+    if let shelf = self.shelfByEndpoint[key] { return shelf }
+    let new = Shelf(endpoint: endpoint)
+    let unused = self.shelves.firstIndex { $0.placeCount == 0 }
+    if let unused { self.shelves[unused] = new } else { self.shelves.append(new) }
+    let shelf = unused ?? self.shelves.count - 1
+    self.shelfByEndpoint[key] = shelf
+    return shelf
+  }
+
+  private mutating func free(_ slot: Int) {
+    let shelf = self.places.remove(slot).shelf
+    self.shelves[shelf].placeCount -= 1
+    guard self.shelves[shelf].placeCount == 0 else { return }
+    self.shelfByEndpoint[ObjectIdentifier(self.shelves[shelf].endpoint)] = nil
+  }
 
   private func token(of slot: Int) -> Token {
     self.places.token(of: slot).registered(as: Self.registration)
@@ -73,17 +93,27 @@ struct IdleServer: ~Copyable {
   let token: Token
 }
 
+/// The connections to one endpoint.
+private struct Shelf {
+  let endpoint: Endpoint
+  /// How many there are, used or idle.
+  var placeCount = 0
+  /// The places of those that are idle, the one that was used last at the end.
+  var idle: [Int] = []
+}
+
 /// The place of one connection to a server.
 struct ServerPlace: ~Copyable {
-  let endpoint: Endpoint
+  /// Where the other connections to the endpoint are.
+  let shelf: Int
   /// Whose request it carries; `nil` while it is idle.
   var borrower: Token?
   /// The connection, while it is idle.
   var stream: ByteStream?
   var idleUntil = Deadline.never
 
-  init(endpoint: Endpoint, borrower: Token) {
-    self.endpoint = endpoint
+  init(shelf: Int, borrower: Token) {
+    self.shelf = shelf
     self.borrower = borrower
   }
 }
@@ -112,7 +142,7 @@ extension ServerPool {
     guard self.nextWake <= now else { return 0 }
     self.nextWake = .never
     var closedCount = 0
-    for slot in self.idle.values.flatMap(\.self) {
+    for slot in self.shelves.flatMap(\.idle) {
       if self.places[slot].idleUntil <= now {
         self.close(idle: slot, &scratch)
         closedCount += 1
@@ -126,17 +156,15 @@ extension ServerPool {
   /// Closes all that are idle, or those to one endpoint; how many.
   mutating func closeIdle(to endpoint: Endpoint? = nil, _ scratch: inout Scratch) -> Int {
     let slots =
-      endpoint.map { self.idle[ObjectIdentifier($0)] ?? [] } ?? self.idle.values.flatMap(\.self)
+      self.shelves.filter { endpoint == nil || $0.endpoint === endpoint }.flatMap(\.idle)
     for slot in slots { self.close(idle: slot, &scratch) }
     return slots.count
   }
 
   private mutating func close(idle slot: Int, _ scratch: inout Scratch) {
-    let key = ObjectIdentifier(self.places[slot].endpoint)
-    self.idle[key]?.removeAll { $0 == slot }
-    if self.idle[key]?.isEmpty == true { self.idle[key] = nil }
+    self.shelves[self.places[slot].shelf].idle.removeAll { $0 == slot }
     self.idleCount -= 1
     if let stream = self.places[slot].stream.take() { stream.close(&scratch) }
-    _ = self.places.remove(slot)
+    self.free(slot)
   }
 }

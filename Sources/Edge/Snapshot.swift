@@ -127,6 +127,10 @@ final class Route: Sendable {
   let rules: RouteRules
   /// What the edge says to browsers about pages of other origins; `nil` where that is left to servers.
   let cors: CORSRules?
+  /// Whether it carries ordinary requests too.
+  let carriesRequests: Bool
+  /// The fields under which servers are told who the client is.
+  let identityFieldNames: [String]
   let service: Service
   /// What holds for its tunnels.
   let terms: TunnelTerms
@@ -143,6 +147,8 @@ final class Route: Sendable {
   init(_ rules: RouteRules, _ service: Service, inheriting earlier: Route?, workerCount: Int) {
     self.rules = rules
     self.cors = rules.http?.cors
+    self.carriesRequests = rules.http != nil
+    self.identityFieldNames = rules.admission.credentials?.identityFieldNames ?? []
     self.service = service
     self.meters = earlier?.meters ?? (0..<workerCount).map { _ in TrafficMeter() }
     self.roomOccupancy = earlier?.roomOccupancy ?? RoomOccupancy()

@@ -83,13 +83,13 @@ struct Workbench: ~Copyable {
   func noteTurn(until end: Deadline) {
     self.meter.queuedByteCount.set(to: UInt64(self.queuedByteCount))
     self.meter.turned(
-      nanoseconds: end.duration(since: self.now).clampedNanoseconds, at: end.nanoseconds)
+      nanoseconds: end.nanoseconds(since: self.now), at: end.nanoseconds)
   }
 
   /// A client was told that its tunnel begins.
   func noteUpgrade(_ exchange: Exchange) {
     exchange.forgetHead()
-    self.meter.upgradeLatency.record(Deadline.now().duration(since: exchange.arrival.acceptedAt))
+    self.meter.upgradeLatency.record(since: exchange.arrival.acceptedAt, at: .now())
     self.meter.answers.raise(
       WorkerMeter.Answer(route: exchange.route?.rules.name, status: 101, error: nil))
   }

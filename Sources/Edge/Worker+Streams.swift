@@ -60,9 +60,14 @@ extension Worker {
       self.bench.scratch.carriers[carrier].failed(id, code)
       self.tell(.failed, id, of: carrier)
     case .request(let id, let head, let endsStream):
-      self.begin(id, .success(head), hasEnded: endsStream, of: carrier)
+      self.begin(id, hasEnded: endsStream, of: carrier) { stream, arrival, bench in
+        Reception(Exchange(arrival, head, &bench), head, hasContent: !endsStream)
+          .decide(stream, [], &bench)
+      }
     case .refused(let id, let error, let endsStream):
-      self.begin(id, .failure(error), hasEnded: endsStream, of: carrier)
+      self.begin(id, hasEnded: endsStream, of: carrier) { stream, arrival, bench in
+        Exchange(unreadable: arrival, &bench).refuse(.head(error), stream, &bench)
+      }
     case .goingAway, .pong: break
     }
   }
@@ -84,14 +89,16 @@ extension Worker {
     self.reap(slot)
   }
 
-  /// A request begins a stream: a connection whose head is there already.
+  /// A request begins a stream: a connection whose head is there already, so that its first phase is what
+  /// becomes of that.
   private mutating func begin(
-    _ id: StreamID, _ head: Result<RequestHead, HeadError>, hasEnded: Bool, of carrier: Int
+    _ id: StreamID, hasEnded: Bool, of carrier: Int,
+    _ phase: (consuming ByteStream, Arrival, inout Workbench) -> Connection
   ) {
     let parent = self.bench.scratch.carriers[carrier].token
     guard let token = self.connections.nextToken(),
       let parentSlot = self.connections.liveSlot(for: parent),
-      let arrival = self.connections[parentSlot].carrierArrival
+      var arrival = self.connections[parentSlot].carrierArrival
     else {
       self.bench.scratch.refuse(id, of: carrier)
       return
@@ -104,27 +111,10 @@ extension Worker {
         id, of: carrier, tlsVersion: self.bench.scratch.carriers[carrier].tlsVersion))
     stream.note(.readable)
     self.bench.scratch.clear()
-    var own = arrival
-    own.token = token
-    own.acceptedAt = self.bench.now
-    let connection = self.bench.begin(head, stream, own, hasEnded: hasEnded)
+    arrival.token = token
+    arrival.acceptedAt = self.bench.now
+    let connection = phase(stream, arrival, &self.bench)
     guard !connection.isClosed else { return self.bench.wheel.disarm(Int(token.slot)) }
     self.connections.insert(connection, as: token)
-  }
-}
-
-extension Workbench {
-  /// The first phase of a stream.
-  fileprivate mutating func begin(
-    _ head: Result<RequestHead, HeadError>, _ stream: consuming ByteStream, _ arrival: Arrival,
-    hasEnded: Bool
-  ) -> Connection {
-    switch head {
-    case .success(let head):
-      let exchange = Exchange(arrival, head, &self)
-      return Reception(exchange, head, hasContent: !hasEnded).decide(stream, [], &self)
-    case .failure(let error):
-      return Exchange(arrival, nil, &self).refuse(.head(error), stream, &self)
-    }
   }
 }

@@ -14,7 +14,7 @@ extension BodyFraming {
   /// What a request announces. One of HTTP/2 announces nothing: its frames say where it ends.
   ///
   /// - Throws: ``HeadError`` where the head contradicts itself.
-  init(_ request: RequestHead) throws(HeadError) {
+  init(_ request: borrowing RequestHead) throws(HeadError) {
     try request.fields.checkRequestFraming(version: request.version)
     if request.version == .http2 {
       self = .none
@@ -30,7 +30,7 @@ extension BodyFraming {
   /// the next, and clients do not understand it.
   ///
   /// - Throws: ``HeadError`` where the head contradicts itself, or for such a coding.
-  init(_ response: ResponseHead, toMethod method: String) throws(HeadError) {
+  init(_ response: borrowing ResponseHead, toMethod method: String) throws(HeadError) {
     try response.fields.checkResponseFraming(version: response.version)
     let hasNone =
       method == "HEAD" || response.status < 200 || response.status == 204

@@ -28,7 +28,7 @@ public struct BodyReader: Sendable {
   /// by itself, so that none follows its heads here.
   ///
   /// - Throws: ``HeadError`` where the head contradicts itself.
-  public init(request: RequestHead) throws(HeadError) {
+  public init(request: borrowing RequestHead) throws(HeadError) {
     self.init(try BodyFraming(request))
   }
 
@@ -36,7 +36,7 @@ public struct BodyReader: Sendable {
   ///
   /// - Throws: ``HeadError`` where the head contradicts itself, and for a transfer coding other than
   ///   chunked, which would be lost with the chunks.
-  public init(response: ResponseHead, toMethod method: String) throws(HeadError) {
+  public init(response: borrowing ResponseHead, toMethod method: String) throws(HeadError) {
     self.init(try BodyFraming(response, toMethod: method))
   }
 

@@ -60,9 +60,13 @@ public struct BodyWriter: Sendable {
     guard self.framing == .chunked else {
       return self.remaining == 0 && !self.isExceeded ? [] : nil
     }
-    var octets: [UInt8] = [0x30, .carriageReturn, .lineFeed]
-    trailers.write(into: &octets)
-    octets.appendLineEnd()
+    var octets: [UInt8] = []
+    octets.append(addingCapacity: trailers.serializedByteCount + 5) { octets in
+      octets.append(0x30)
+      octets.appendLineEnd()
+      trailers.write(into: &octets)
+      octets.appendLineEnd()
+    }
     return octets
   }
 }

@@ -11,15 +11,14 @@ struct ChunkReader: Sendable {
   /// Octets of one line with a chunk's size and its parameters, which nobody uses (RFC 9112 §7.1.1
   /// asks for a limit).
   private static let sizeLineByteCountMax = 1024
-  private static let trailersByteCountMax = 16 * 1024
 
   private var state = State.sizeStart
   /// Before the chunk: its size as far as it has been read. In it: the octets that are left.
   private var remaining = 0
   private var sizeLineByteCount = 0
-  private var scanner = HeadScanner(.trailers, headByteCountMax: Self.trailersByteCountMax)
-  /// What `scanner` has looked at, where there are trailers at all.
-  private var trailerOctets: [UInt8] = []
+  /// What stands behind the last chunk: none, or one that is being read or complete. An array, since most
+  /// bodies have no chunks, and this would be the most of them.
+  private var trailers: [TrailerReader] = []
 
   var isComplete: Bool { self.state == .complete }
 
@@ -49,10 +48,8 @@ struct ChunkReader: Sendable {
 
   /// The trailers that may go on, once.
   mutating func takeTrailers() -> Fields {
-    guard self.state == .complete, !self.trailerOctets.isEmpty else { return Fields() }
-    let trailers = Fields(storage: self.trailerOctets, scanned: self.scanner.entries)
-    self.trailerOctets = []
-    return trailers.trailers()
+    guard self.state == .complete, let trailers = self.trailers.popLast() else { return Fields() }
+    return trailers.fields.trailers()
   }
 
   /// Walks to where content begins again, to the end of the body, or to the end of `octets`.
@@ -74,14 +71,17 @@ struct ChunkReader: Sendable {
   }
 
   private mutating func readTrailers(_ octets: Span<UInt8>) throws(HeadError) -> Int {
-    let end = try self.scanner.scan(octets)
-    let taken = end ?? octets.count
-    // Most bodies have none, and nothing is kept of those that came in one piece.
-    if end == nil || !self.scanner.entries.isEmpty {
-      self.trailerOctets.append(first: taken, of: octets)
+    // Most bodies have none.
+    if self.trailers.isEmpty, octets.count >= 2, octets[0] == .carriageReturn,
+      octets[1] == .lineFeed
+    {
+      self.state = .complete
+      return 2
     }
+    if self.trailers.isEmpty { self.trailers.append(TrailerReader()) }
+    let end = try self.trailers[0].read(octets)
     if end != nil { self.state = .complete }
-    return taken
+    return end ?? octets.count
   }
 
   private mutating func step(_ octet: UInt8) throws(HeadError) {
@@ -123,4 +123,23 @@ struct ChunkReader: Sendable {
     default: throw .malformedChunk
     }
   }
+}
+
+/// Gathers the fields that stand behind the last chunk (RFC 9112 §7.1.2).
+private struct TrailerReader: Sendable {
+  private static let byteCountMax = 16 * 1024
+
+  private var scanner = HeadScanner(.trailers, headByteCountMax: Self.byteCountMax)
+  /// What `scanner` has looked at.
+  private var octets: [UInt8] = []
+
+  /// Takes the next octets; how many of them belong to the trailers, once those are complete.
+  mutating func read(_ octets: Span<UInt8>) throws(HeadError) -> Int? {
+    let end = try self.scanner.scan(octets)
+    self.octets.append(first: end ?? octets.count, of: octets)
+    return end
+  }
+
+  /// The fields, of complete trailers.
+  var fields: Fields { Fields(storage: self.octets, scanned: self.scanner.entries) }
 }

@@ -92,15 +92,12 @@ public struct FieldBlock: Sendable {
     for index in name.indices where !name[index].isTokenOctet || name[index].isCapital {
       throw .malformedFieldName
     }
-    let start = self.storage.count
-    let end = start + name.count
-    let entry = Fields.Entry(name, name: start..<end, value: end..<end + value.count)
+    var entry = Fields.Entry(name, name: 0..<0, value: 0..<0)
     if Self.belongsToConnection(entry.known, value) { throw .connectionField }
     if entry.known == .cookie, self.takeCookie(value) { return }
     guard self.entries.count < RequestReader.fieldCountMax else { throw .tooManyFields }
     if self.entries.isEmpty { self.entries.reserveCapacity(24) }
-    self.storage.append(name)
-    self.storage.append(value)
+    (entry.name, entry.value) = self.storage.appendLine(name, value)
     self.entries.append(entry)
   }
 
@@ -121,9 +118,12 @@ public struct FieldBlock: Sendable {
       self.hasScatteredCookies = self.entries.contains { $0.known == .cookie }
       return false
     }
+    // The line is the last: what ends it goes.
+    self.storage.removeSubrange(last.value.upperBound...)
     self.storage.append(literal: "; ")
     self.storage.append(value)
     self.entries[self.entries.count - 1].value = last.value.lowerBound..<self.storage.count
+    self.storage.appendLineEnd()
     return true
   }
 }
@@ -225,18 +225,15 @@ extension FieldBlock {
   /// RFC 9113 §8.2.3: one field, at the place of the first crumb.
   private mutating func joinCookies() {
     guard let first = self.entries.firstIndex(where: { $0.known == .cookie }) else { return }
-    let name = self.entries[first].name
     var cookie: [UInt8] = []
     for entry in self.entries where entry.known == .cookie {
       if !cookie.isEmpty { cookie.append(contentsOf: "; ".utf8) }
       cookie.append(contentsOf: self.storage[entry.value])
     }
-    let start = self.storage.count
-    self.storage.append(contentsOf: cookie)
+    let line = self.storage.appendLine("cookie".utf8.span, cookie.span)
     let all = self.entries
     self.entries = all.filter { $0.known != .cookie }
-    self.entries.insert(
-      Fields.Entry(.cookie, name: name, value: start..<self.storage.count), at: first)
+    self.entries.insert(Fields.Entry(.cookie, name: line.name, value: line.value), at: first)
   }
 }
 
@@ -260,10 +257,5 @@ private struct PseudoFields: Sendable {
 
 extension Span<UInt8> {
   /// Whether the octets are those of `text`.
-  fileprivate func spells(_ text: StaticString) -> Bool {
-    let text = text.octets
-    guard self.count == text.count else { return false }
-    for index in self.indices where self[index] != text[index] { return false }
-    return true
-  }
+  fileprivate func spells(_ text: StaticString) -> Bool { self.spells(text.octets) }
 }

@@ -171,8 +171,18 @@ extension Span<UInt8> {
   /// whether `_` or `-` stands there.
   func begins(like beginning: Span<UInt8>) -> Bool {
     guard self.count >= beginning.count else { return false }
-    for index in beginning.indices where self[index] != beginning[index] {
+    var index = 0
+    while index < beginning.count {
+      // Most names are spelled in the usual way: eight octets at a time.
+      if beginning.count >= 8 {
+        let place = min(index, beginning.count &- 8)
+        if self.word(at: place) == beginning.word(at: place) {
+          index = place &+ 8
+          continue
+        }
+      }
       guard self[index].folded == beginning[index].folded else { return false }
+      index &+= 1
     }
     return true
   }

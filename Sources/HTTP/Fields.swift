@@ -2,7 +2,8 @@
 ///
 /// All names and values lie in one array of octets, and a second array says where each of them
 /// begins and ends: a parsed head costs two allocations however many fields it has. Removing a
-/// field forgets where it is; its octets go when the whole value goes.
+/// field forgets where it is; its octets go when the whole value goes. What is added lies there as it
+/// goes over the wire, and so does most of what was received: lines behind one another are written at once.
 ///
 /// Names compare without regard to the case of ASCII letters (RFC 9110 §5.1).
 public struct Fields: Sendable {
@@ -57,11 +58,13 @@ public struct Fields: Sendable {
 
   /// `scanned` are ranges of `storage` that the scanner has found, values perhaps with spaces
   /// behind them.
-  init(storage: [UInt8], scanned: [Entry]) {
+  init(storage: consuming [UInt8], scanned: consuming [Entry]) {
     self.init(storage: storage, entries: scanned)
     for index in self.entries.indices {
-      self.entries[index].value = storage.trimmed(self.entries[index].value)
-      self.entries[index].recognize(storage.span.extracting(self.entries[index].name))
+      var entry = self.entries[index]
+      entry.value = self.storage.trimmed(entry.value)
+      entry.recognize(self.storage.span.extracting(entry.name))
+      self.entries[index] = entry
     }
   }
 
@@ -103,49 +106,33 @@ extension Fields {
   }
 
   private mutating func append(name: Span<UInt8>, value: Span<UInt8>) {
-    guard name.isToken else { return }
-    let start = self.storage.count
-    self.storage.append(name)
-    self.storage.append(value)
-    let end = start + name.count
-    self.entries.append(Entry(name, name: start..<end, value: self.cleaned(from: end)))
+    if name.isToken { self.append(token: name, value) }
+  }
+
+  private mutating func append(token name: Span<UInt8>, _ value: Span<UInt8>) {
+    var entry = Entry(name, name: 0..<0, value: 0..<0)
+    (entry.name, entry.value) = self.storage.appendLine(name, value)
+    self.entries.append(entry)
   }
 
   /// Adds a field line behind all others, under a name that has a rule.
   mutating func append(_ name: FieldName, _ value: String) {
-    self.append(name) { $0.append(value) }
+    let line = self.storage.appendLine(name.spelling.octets, value.utf8.span)
+    self.entries.append(Entry(name, name: line.name, value: line.value))
   }
 
   /// Adds a field line behind all others, whose value is what `write` appends to the octets.
   mutating func append(_ name: FieldName, _ write: (inout [UInt8]) -> Void) {
-    let start = self.storage.count
-    self.storage.append(literal: name.spelling)
-    let end = self.storage.count
-    write(&self.storage)
-    self.entries.append(Entry(name, name: start..<end, value: self.cleaned(from: end)))
-  }
-
-  /// Makes spaces of the control characters in the value that begins at `start` and ends with the
-  /// octets, and gives its place without spaces at its ends.
-  private mutating func cleaned(from start: Int) -> Range<Int> {
-    let end = self.storage.count
-    let kept = self.storage.span.extracting(start..<end).valueByteCount
-    for index in start + kept..<end where !self.storage[index].isValueOctet {
-      self.storage[index] = .space
-    }
-    return self.storage.trimmed(start..<end)
+    let line = self.storage.appendLine(name.spelling.octets, write)
+    self.entries.append(Entry(name, name: line.name, value: line.value))
   }
 
   /// Adds a field line of another message behind all others, octet for octet.
   public mutating func append(_ field: Field) {
-    let start = self.storage.count
-    let octets = field.storage.span
-    self.storage.append(octets.extracting(field.entry.name))
-    let end = self.storage.count
-    self.storage.append(octets.extracting(field.entry.value))
     var entry = field.entry
-    entry.name = start..<end
-    entry.value = end..<self.storage.count
+    let octets = field.storage.span
+    (entry.name, entry.value) = self.storage.appendLine(
+      octets.extracting(field.entry.name), octets.extracting(field.entry.value))
     self.entries.append(entry)
   }
 
@@ -164,12 +151,21 @@ extension Fields {
     self.entries.removeAll(where: isRemoved)
   }
 
+  /// Removes the lines that belong to the connection (RFC 9110 §7.6.1), but for the names for which `isKept`
+  /// holds.
+  mutating func removeHopByHop(except isKept: (FieldName) -> Bool = { _ in false }) {
+    let hopByHop = HopByHop(of: self)
+    self.entries.removeAll { [storage] in
+      !isKept($0.known) && hopByHop.contains($0, storage)
+    }
+  }
+
   /// Makes `value` the only value of this name: at the place of the first line that had the name,
   /// or behind all others. The rules for the value are those of ``append(name:value:)``.
   public mutating func set(_ name: String, _ value: String) {
     guard Self.isName(name) else { return }
     let place = self.index(of: name)
-    self.append(name: name, value: value)
+    self.append(token: name.utf8.span, value.utf8.span)
     guard let place else { return }
     let entry = self.entries.removeLast()
     self.remove(name)
@@ -180,6 +176,11 @@ extension Fields {
   /// As ``set(_:_:)``, for a name that has a rule.
   mutating func set(_ name: FieldName, _ value: String) {
     let place = self.entries.firstIndex { $0.known == name }
+    if let place, self.storage.span.extracting(self.entries[place].value).spells(value.utf8.span),
+      self.count(name) == 1
+    {
+      return
+    }
     self.append(name, value)
     guard let place else { return }
     self.entries[place] = self.entries.removeLast()
@@ -189,11 +190,16 @@ extension Fields {
     self.entries.insert(entry, at: place)
   }
 
-  /// The lines `entries`, which are some of these, with room for `byteCount` more octets. The octets of
-  /// the other lines stay where they are, and nobody looks at them.
-  func keeping(_ entries: [Entry], byteCount: Int) -> Fields {
-    var fields = Fields(storage: self.storage, entries: entries)
+  /// The lines for which `isKept` holds, with room for `count` more of them and `byteCount` more octets.
+  /// The octets of the other lines stay where they are, and nobody looks at them.
+  func keeping(room count: Int, _ byteCount: Int, where isKept: (Entry) -> Bool) -> Fields {
+    var fields = Fields()
     fields.storage.reserveCapacity(self.storage.count + byteCount)
+    fields.storage.append(self.storage.span)
+    fields.entries.reserveCapacity(self.entries.count + count)
+    for index in self.entries.indices where isKept(self.entries[index]) {
+      fields.entries.append(self.entries[index])
+    }
     return fields
   }
 
@@ -309,6 +315,12 @@ extension Fields {
   /// Whether a line has this name.
   func contains(_ name: FieldName) -> Bool { self.first(name) != nil }
 
+  /// Whether there is one line of this name, with the value `value` in whatever case.
+  func says(_ name: FieldName, _ value: StaticString) -> Bool {
+    guard let entry = self.first(name), self.count(name) == 1 else { return false }
+    return self.storage.span.extracting(entry.value).equalsIgnoringCase(value.octets)
+  }
+
   /// Calls `body` with the place of each member of the comma list of this name.
   func forEachMember(_ name: FieldName, _ body: (Range<Int>) -> Void) {
     for index in self.entries.indices where self.entries[index].known == name {
@@ -327,6 +339,56 @@ extension Fields {
 }
 
 extension Array<UInt8> {
+  /// Appends a field line as it goes over the wire, and gives the places of name and value. Control
+  /// characters in the value become spaces, and those at its ends are no part of it.
+  mutating func appendLine(
+    _ name: Span<UInt8>, _ value: Span<UInt8>
+  ) -> (name: Range<Int>, value: Range<Int>) {
+    let start = self.count
+    self.append(addingCapacity: name.count + value.count + 4) { octets in
+      octets.append(name)
+      octets.append(.colon)
+      octets.append(.space)
+      octets.append(value)
+      octets.appendLineEnd()
+    }
+    let end = start + name.count
+    return (start..<end, self.cleaned(end + 2..<end + 2 + value.count))
+  }
+
+  /// Appends a field line as ``appendLine(_:_:)`` does, whose value is what `write` appends.
+  mutating func appendLine(
+    _ name: Span<UInt8>, _ write: (inout [UInt8]) -> Void
+  ) -> (name: Range<Int>, value: Range<Int>) {
+    let place = self.beginLine(name)
+    write(&self)
+    return (place, self.endLine(behind: place))
+  }
+
+  private mutating func beginLine(_ name: Span<UInt8>) -> Range<Int> {
+    let start = self.count
+    self.append(name)
+    let end = self.count
+    self.append(literal: ": ")
+    return start..<end
+  }
+
+  private mutating func endLine(behind name: Range<Int>) -> Range<Int> {
+    let value = self.cleaned(name.upperBound + 2..<self.count)
+    self.appendLineEnd()
+    return value
+  }
+
+  /// Makes spaces of the control characters in the value at `place`, and gives its place without spaces at
+  /// its ends.
+  private mutating func cleaned(_ place: Range<Int>) -> Range<Int> {
+    let kept = self.span.extracting(place).valueByteCount
+    for index in place.lowerBound + kept..<place.upperBound where !self[index].isValueOctet {
+      self[index] = .space
+    }
+    return self.trimmed(place)
+  }
+
   /// Whether the octets of `range` spell `text`, the case of ASCII letters left out of account.
   func equalsIgnoringCase(_ range: Range<Int>, _ text: String) -> Bool {
     guard range.count == text.utf8.count else { return false }

@@ -10,14 +10,15 @@ extension ResponseHead {
   ///   - body: the server's.
   ///   - persists: whether the client's connection is to carry another request.
   /// - Returns: the head, how the body goes on, and whether the connection can persist behind it.
-  public func forwarded(
+  public consuming func forwarded(
     toVersion version: HTTPVersion, method: String, body: BodyReader, persists: Bool
   ) -> (head: ResponseHead, framing: BodyFraming, persists: Bool) {
     let framing = body.framing.forwarded(toVersion: version)
     let persists = persists && version != .http10
-    var head = self.endToEnd(toVersion: version, keepsTrailer: body.framing == .chunked)
+    var head = self
+    head.keepEndToEnd(toVersion: version, keepsTrailer: body.framing == .chunked)
     head.fields.announceLength(
-      body.framing, isInformation: self.status != 204 && (method == "HEAD" || self.status == 304))
+      body.framing, isInformation: head.status != 204 && (method == "HEAD" || head.status == 304))
     if framing == .chunked { head.fields.append(.transferEncoding, "chunked") }
     guard version != .http2 else { return (head, framing, persists) }
     switch (persists, head.fields.contains(.upgrade)) {
@@ -35,26 +36,20 @@ extension ResponseHead {
     guard version != .http10, (100..<200).contains(self.status), self.status != 101 else {
       return nil
     }
-    var head = self.endToEnd(toVersion: version, keepsTrailer: false)
+    var head = self
+    head.keepEndToEnd(toVersion: version, keepsTrailer: false)
     head.fields.removeLength()
     return head
   }
 
-  /// The head without what belongs to the server's connection.
-  private func endToEnd(toVersion version: HTTPVersion, keepsTrailer: Bool) -> ResponseHead {
-    var head = self
-    let hopByHop = HopByHop(of: self.fields)
+  /// Leaves out what belongs to the server's connection.
+  private mutating func keepEndToEnd(toVersion version: HTTPVersion, keepsTrailer: Bool) {
     // 426 names in Upgrade what it asks for (RFC 9110 §15.5.22). HTTP/2 has no such field.
     let keepsUpgrade = self.status == 426 && version != .http2
-    head.version = version == .http2 ? .http2 : .http11
-    head.fields.removeEntries { entry in
-      switch entry.known {
-      case .upgrade: !keepsUpgrade
-      case .trailer: !keepsTrailer || version == .http10
-      default: hopByHop.contains(entry)
-      }
-    }
-    return head
+    let keepsTrailer = keepsTrailer && version != .http10
+    self.version = version == .http2 ? .http2 : .http11
+    self.fields.removeHopByHop(
+      except: { ($0 == .upgrade && keepsUpgrade) || ($0 == .trailer && keepsTrailer) })
   }
 }
 
@@ -75,10 +70,19 @@ extension Fields {
   fileprivate mutating func announceLength(_ framing: BodyFraming, isInformation: Bool) {
     do throws(HeadError) {
       guard framing != .none || isInformation else { return self.removeLength() }
-      if let length = try self.contentLength() { self.set(.contentLength, String(length)) }
+      guard let length = try self.contentLength(), !self.saysLengthPlainly else { return }
+      self.set(.contentLength, String(length))
     } catch {
       self.removeLength()
     }
+  }
+
+  /// Whether the length, which there is, needs no writing anew.
+  private var saysLengthPlainly: Bool {
+    guard self.count(.contentLength) == 1, let value = self.first(.contentLength)?.value else {
+      return false
+    }
+    return value.count == 1 || self.storage[value.lowerBound] != 0x30
   }
 
   fileprivate mutating func removeLength() {

@@ -69,15 +69,14 @@ extension Forwarding {
   /// - Parameter key: the Sec-WebSocket-Key where the client gave none: its request is an extended
   ///   CONNECT of HTTP/2 (RFC 8441 §5.1), and the server gets a GET.
   public func upgradeRequest(from client: RequestHead, key: String? = nil) -> RequestHead {
-    var head = self.head(from: client)
+    var fields = self.fields(from: client)
     if let key {
-      head.method = "GET"
-      head.fields.set(.webSocketKey, key)
-      head.fields.set(.webSocketVersion, "13")
+      fields.set(.webSocketKey, key)
+      fields.set(.webSocketVersion, "13")
     }
-    head.fields.append(.upgrade, "websocket")
-    head.fields.append(.connection, "Upgrade")
-    return head
+    fields.append(.upgrade, "websocket")
+    fields.append(.connection, "Upgrade")
+    return self.head(from: client, method: key == nil ? client.method : "GET", fields)
   }
 
   /// An ordinary request for the server, with the body framed anew. The client's must have passed its
@@ -86,26 +85,26 @@ extension Forwarding {
   /// - Parameter framing: how the body goes on. A request cannot end with its connection
   ///   (RFC 9112 §6.3), so that ``BodyFraming/untilClose`` is chunked, too.
   public func request(from client: RequestHead, framing: BodyFraming) -> RequestHead {
-    var head = self.head(from: client)
+    var fields = self.fields(from: client)
     switch framing {
     case .none, .length(0):
       // What the client said of a body that is empty, where it may make a difference
       // (RFC 9110 §8.6).
       guard client.fields.contains(.contentLength), !Self.bodilessMethods.contains(client.method)
       else { break }
-      head.fields.append(.contentLength, "0")
+      fields.append(.contentLength, "0")
     case .length(let length):
-      head.fields.append(.contentLength, String(length))
+      fields.append(.contentLength, String(length))
     case .chunked, .untilClose:
-      for field in client.fields where field.isNamed("trailer") { head.fields.append(field) }
-      head.fields.append(.transferEncoding, "chunked")
+      for field in client.fields where field.isNamed("trailer") { fields.append(field) }
+      fields.append(.transferEncoding, "chunked")
     }
     // RFC 9110 §10.1.4. HTTP/1.0 has no chunks, and so no trailers.
     if client.version != .http10, client.fields.contains(.te, token: "trailers") {
-      head.fields.append(.te, "trailers")
-      head.fields.append(.connection, "TE")
+      fields.append(.te, "trailers")
+      fields.append(.connection, "TE")
     }
-    return head
+    return self.head(from: client, method: client.method, fields)
   }
 
   /// What of the trailers of the client's request goes on: nothing under a name that the edge answers
@@ -119,8 +118,8 @@ extension Forwarding {
   /// The methods whose requests have no body as a rule (RFC 9110 §9.3).
   private static let bodilessMethods = ["GET", "HEAD", "OPTIONS", "DELETE", "TRACE"]
 
-  /// The head for the server without what frames its body and what is said of the connection.
-  private func head(from client: RequestHead) -> RequestHead {
+  /// The fields for the server without those that frame the body and speak of the connection.
+  private func fields(from client: RequestHead) -> Fields {
     var fields = self.endToEndFields(of: client.fields)
     self.addOrigin(of: client, to: &fields)
     for name in self.removeFields where !Self.isReserved(name) { fields.remove(name) }
@@ -131,12 +130,16 @@ extension Forwarding {
     }
     // Last, so that nothing above can have removed it.
     fields.set(.host, self.host ?? client.authority)
+    return fields
+  }
+
+  private func head(from client: RequestHead, method: String, _ fields: Fields) -> RequestHead {
     let target = self.rewritten(client.target)
     guard self.host == nil else {
-      return RequestHead(method: client.method, target: target, version: .http11, fields: fields)
+      return RequestHead(method: method, target: target, version: .http11, fields: fields)
     }
     return RequestHead(
-      method: client.method, target: target, version: .http11, fields: fields, host: client.host,
+      method: method, target: target, version: .http11, fields: fields, host: client.host,
       authority: client.authority)
   }
 
@@ -165,16 +168,11 @@ extension Forwarding {
   /// What of the client's fields goes on, with the names of the handshake in their usual case.
   private func endToEndFields(of client: Fields) -> Fields {
     let hopByHop = HopByHop(of: client)
-    var kept: [Fields.Entry] = []
-    kept.reserveCapacity(client.count + Self.addedCount)
-    for index in client.entries.indices {
-      let entry = client.entries[index]
+    var fields = client.keeping(room: Self.addedCount, Self.addedByteCount) { entry in
       // Whoever frames the body for the next hop says its length anew.
-      if entry.known == .contentLength || hopByHop.contains(entry) { continue }
-      if self.isOurs(entry, of: client) || self.isHearsay(entry) { continue }
-      kept.append(entry)
+      if entry.known == .contentLength || hopByHop.contains(entry, client.storage) { return false }
+      return !self.isOurs(entry, of: client) && !self.isHearsay(entry)
     }
-    var fields = client.keeping(kept, byteCount: Self.addedByteCount)
     fields.respell { $0.isWebSocket && $0 != .otherWebSocket }
     return fields
   }
@@ -210,9 +208,13 @@ extension Forwarding {
   /// The fields that the edge answers for.
   private func addOrigin(of client: RequestHead, to fields: inout Fields) {
     let sent = client.fields
-    fields.append(.forwardedFor) {
-      sent.writeChain(.forwardedFor, into: &$0)
-      $0.append(self.clientAddress)
+    if sent.contains(.forwardedFor) {
+      fields.append(.forwardedFor) {
+        sent.writeChain(.forwardedFor, into: &$0)
+        $0.append(self.clientAddress)
+      }
+    } else {
+      fields.append(.forwardedFor, self.clientAddress)
     }
     fields.append(.forwardedProto, self.believed(sent, .forwardedProto) ?? self.scheme)
     fields.append(.forwardedHost, self.believed(sent, .forwardedHost) ?? client.authority)
@@ -272,9 +274,13 @@ extension Array<UInt8> {
     let octets = text.utf8.span
     if octets.isToken { return self.append(octets) }
     self.append(.quote)
-    for index in octets.indices {
-      if octets[index] == .quote || octets[index] == .backslash { self.append(.backslash) }
-      self.append(octets[index])
+    if octets.contains(.quote) || octets.contains(.backslash) {
+      for index in octets.indices {
+        if octets[index] == .quote || octets[index] == .backslash { self.append(.backslash) }
+        self.append(octets[index])
+      }
+    } else {
+      self.append(octets)
     }
     self.append(.quote)
   }

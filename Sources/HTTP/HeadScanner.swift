@@ -1,7 +1,7 @@
 /// Walks over the octets of a head as they arrive and notes where its parts lie.
 ///
-/// Every octet is looked at once, however the head is cut into spans, and an octet that no correct
-/// head has at its place is an error when it arrives, not when the head is complete.
+/// Every octet is looked at once, those of a line that is cut by a span's end twice, and an octet that no
+/// correct head has at its place is an error when it arrives, not when the head is complete.
 ///
 ///     request:  start ─▶ method ─▶ target ─▶ version ─▶ lineFeed ─▶ fields
 ///     response: version ─▶ status ─▶ reason ─▶ lineFeed ─▶ fields
@@ -48,6 +48,13 @@ struct HeadScanner: Sendable {
     }
   }
 
+  /// The field lines of a complete head, which are no longer here then.
+  mutating func takeEntries() -> [Fields.Entry] {
+    var entries: [Fields.Entry] = []
+    swap(&entries, &self.entries)
+    return entries
+  }
+
   /// Looks at the next octets of the head.
   ///
   /// - Returns: how many of them belong to the head, once it is complete; `nil` while it is not,
@@ -58,6 +65,14 @@ struct HeadScanner: Sendable {
     var index = 0
     while index < end {
       switch self.state {
+      case .fieldStart:
+        if let next = self.takeLine(octets, from: index, to: end) {
+          index = next
+        } else {
+          try self.stepFieldStart(octets[index], at: base + index)
+          index += 1
+        }
+      case .version where self.takeVersion(octets, from: index, to: end): index += 8
       case .target: index = try self.scanTarget(octets, from: index, to: end)
       case .name: index = try self.scanName(octets, from: index, to: end)
       case .valueStart: index = self.scanValueStart(octets, from: index, to: end)
@@ -80,6 +95,41 @@ struct HeadScanner: Sendable {
 // MARK: - The parts that are long: one loop each
 
 extension HeadScanner {
+  /// Takes a field line at once that is there to its end and as it should be, as nearly all are. Any other
+  /// is walked over part by part, which is where it is found fault with.
+  ///
+  /// - Returns: where the next line begins, with the state unchanged; `nil` where nothing was taken.
+  private mutating func takeLine(_ octets: Span<UInt8>, from start: Int, to end: Int) -> Int? {
+    let line = octets.extracting(start..<end)
+    let colon = line.tokenByteCount
+    guard colon > 0, colon < line.count, line[colon] == .colon else { return nil }
+    var value = colon &+ 1
+    while value < line.count, line[value].isWhitespace { value &+= 1 }
+    let valueEnd = value &+ line.extracting(value..<line.count).valueByteCount
+    guard valueEnd &+ 1 < line.count, line[valueEnd] == .carriageReturn,
+      line[valueEnd &+ 1] == .lineFeed, self.entries.count < RequestReader.fieldCountMax
+    else { return nil }
+    let base = self.byteCount &+ start
+    self.append(
+      Fields.Entry(
+        name: base..<base &+ colon, value: base &+ value..<base &+ valueEnd))
+    self.partStart = base &+ valueEnd &+ 2
+    return start &+ valueEnd &+ 2
+  }
+
+  /// Whether the version begins here and is `HTTP/1.1`, as nearly all are. What stands behind it is looked
+  /// at as behind any other.
+  private func takeVersion(_ octets: Span<UInt8>, from start: Int, to end: Int) -> Bool {
+    self.byteCount &+ start == self.partStart && start &+ 8 <= end
+      && octets.extracting(start..<start &+ 8).spells(("HTTP/1.1" as StaticString).octets)
+  }
+
+  private mutating func append(_ entry: Fields.Entry) {
+    // Nothing is allocated for a connection that never sends a field; browsers send about fifteen.
+    if self.entries.isEmpty, self.kind != .trailers { self.entries.reserveCapacity(24) }
+    self.entries.append(entry)
+  }
+
   private mutating func scanTarget(
     _ octets: Span<UInt8>, from start: Int, to end: Int
   ) throws(HeadError) -> Int {
@@ -115,10 +165,7 @@ extension HeadScanner {
   }
 
   private mutating func endName(at position: Int) {
-    // Nothing is allocated for a connection that never sends a field; browsers send about fifteen.
-    if self.entries.isEmpty, self.kind != .trailers { self.entries.reserveCapacity(24) }
-    self.entries.append(
-      Fields.Entry(name: self.partStart..<position, value: position + 1..<position + 1))
+    self.append(Fields.Entry(name: self.partStart..<position, value: position + 1..<position + 1))
     self.begin(.valueStart, at: position + 1)
   }
 
@@ -166,12 +213,11 @@ extension HeadScanner {
       try self.stepMethod(octet, at: position)
     case .version: try self.stepVersion(octet, at: position)
     case .status, .reasonStart, .reason: try self.stepStatus(octet, at: position)
-    case .fieldStart: try self.stepFieldStart(octet, at: position)
     case .lineFeed, .endLineFeed:
       guard octet == .lineFeed else { throw .bareCarriageReturn }
       self.begin(self.state == .lineFeed ? .fieldStart : .complete, at: position + 1)
-    // The first four have their loops, and behind the end nothing is looked at.
-    case .target, .name, .valueStart, .value, .complete: break
+    // These have loops of their own, and behind the end nothing is looked at.
+    case .fieldStart, .target, .name, .valueStart, .value, .complete: break
     }
   }
 

@@ -19,11 +19,9 @@ extension UInt8 {
 
   /// `tchar` of RFC 9110 §5.6.2: what a method or a field name is made of.
   var isTokenOctet: Bool {
-    switch self {
-    case 0x30...0x39, 0x41...0x5A, 0x61...0x7A: true
-    case 0x21, 0x23...0x27, 0x2A, 0x2B, 0x2D, 0x2E, 0x5E...0x60, 0x7C, 0x7E: true
-    default: false
-    }
+    // One bit for each octet: !#$%&'*+-. and digits below 0x40, ^_`|~ and letters above.
+    let bits: UInt64 = self < 0x40 ? 0x03FF_6CFA_0000_0000 : 0x57FF_FFFF_C7FF_FFFE
+    return self < 0x80 && (bits >> UInt64(self & 0x3F)) & 1 == 1
   }
 
   /// What may stand in a field value (RFC 9110 §5.5): visible octets, space, tab, and the octets
@@ -62,13 +60,14 @@ extension UInt8 {
 }
 
 extension UInt64 {
-  /// Whether one of its octets is below 0x20 or DEL, the tab among them. A subtraction that borrows into an
-  /// octet's free top bit tells that it was too small.
-  fileprivate var hasControlOctet: Bool {
+  /// How many of its octets, from the lowest on, are before the first that is below 0x20 or DEL, the tab among
+  /// them. A subtraction that borrows into an octet's free top bit tells that it was too small; only what
+  /// stands above that octet can be wrong then.
+  fileprivate var octetCountBeforeControl: Int {
     let (ones, tops) = (0x0101_0101_0101_0101 as UInt64, 0x8080_8080_8080_8080 as UInt64)
     let belowSpace = (self &- ones &* 0x20) & ~self
     let deletion = self ^ ones &* 0x7F
-    return (belowSpace | ((deletion &- ones) & ~deletion)) & tops != 0
+    return ((belowSpace | ((deletion &- ones) & ~deletion)) & tops).trailingZeroBitCount / 8
   }
 }
 
@@ -102,6 +101,13 @@ extension Span<UInt8> {
   /// The first octet, `nil` where there is none.
   var first: UInt8? { self.isEmpty ? nil : self[0] }
 
+  /// The eight octets from `index` on, the first of them the lowest.
+  func word(at index: Int) -> UInt64 {
+    // SAFETY: the load is checked, and any octets are an integer.
+    let word = unsafe self.bytes.unsafeLoadUnaligned(fromByteOffset: index, as: UInt64.self)
+    return UInt64(littleEndian: word)
+  }
+
   /// Whether the octets are a token of RFC 9110 §5.6.2.
   var isToken: Bool { !self.isEmpty && self.tokenByteCount == self.count }
 
@@ -124,13 +130,23 @@ extension Span<UInt8> {
     var index = 0
     // Most octets of a head are those of values, and most values have no tab: eight at a time.
     while index &+ 8 <= self.count {
-      // SAFETY: the load is checked, and any octets are an integer.
-      let word = unsafe self.bytes.unsafeLoadUnaligned(fromByteOffset: index, as: UInt64.self)
-      guard !word.hasControlOctet else { break }
-      index &+= 8
+      let plain = self.word(at: index).octetCountBeforeControl
+      index &+= plain
+      guard plain < 8 else { continue }
+      guard self[index] == .horizontalTab else { return index }
+      index &+= 1
     }
     while index < self.count, self[index].isValueOctet { index &+= 1 }
     return index
+  }
+
+  /// The part of `range` that is left without spaces and tabs on either side.
+  func trimmed(_ range: Range<Int>) -> Range<Int> {
+    var lower = range.lowerBound
+    var upper = range.upperBound
+    while lower < upper, self[lower].isWhitespace { lower += 1 }
+    while upper > lower, self[upper - 1].isWhitespace { upper -= 1 }
+    return lower..<upper
   }
 
   func contains(_ octet: UInt8) -> Bool {
@@ -144,6 +160,13 @@ extension Span<UInt8> {
     return false
   }
 
+  /// Whether the octets are those of `text`.
+  func spells(_ text: Span<UInt8>) -> Bool {
+    guard self.count == text.count else { return false }
+    for index in self.indices where self[index] != text[index] { return false }
+    return true
+  }
+
   /// Whether the octets spell `text`, the case of ASCII letters left out of account.
   func equalsIgnoringCase(_ text: Span<UInt8>) -> Bool {
     guard self.count == text.count else { return false }
@@ -151,6 +174,20 @@ extension Span<UInt8> {
       return false
     }
     return true
+  }
+}
+
+extension OutputSpan<UInt8> {
+  /// Appends a copy of all of `octets`, for which there must be room.
+  mutating func append(_ octets: Span<UInt8>) {
+    precondition(octets.count <= self.freeCapacity)
+    // SAFETY: there is room, and what is initialized is counted.
+    unsafe self.withUnsafeMutableBufferPointer { room, count in
+      unsafe octets.withUnsafeBufferPointer { octets in
+        let free = unsafe UnsafeMutableBufferPointer(rebasing: room[count...])
+        count += unsafe free.update(fromContentsOf: octets)
+      }
+    }
   }
 }
 
@@ -173,11 +210,5 @@ extension Array<UInt8> {
   mutating func append(literal: StaticString) { self.append(literal.octets) }
 
   /// The part of `range` that is left without spaces and tabs on either side.
-  func trimmed(_ range: Range<Int>) -> Range<Int> {
-    var lower = range.lowerBound
-    var upper = range.upperBound
-    while lower < upper, self[lower].isWhitespace { lower += 1 }
-    while upper > lower, self[upper - 1].isWhitespace { upper -= 1 }
-    return lower..<upper
-  }
+  func trimmed(_ range: Range<Int>) -> Range<Int> { self.span.trimmed(range) }
 }

@@ -57,8 +57,9 @@ public struct RequestReader: ~Copyable {
       return .needMore
     }
     self.pending.append(first: consumed, of: octets)
-    let head = try RequestHead(storage: self.pending, scanner: self.scanner)
-    self.pending = []
+    var storage: [UInt8] = []
+    swap(&storage, &self.pending)
+    let head = try RequestHead(storage: storage, scanner: &self.scanner)
     self.scanner = HeadScanner(
       .request, headByteCountMax: self.headByteCountMax,
       targetByteCountMax: self.targetByteCountMax)

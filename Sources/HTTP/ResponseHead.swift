@@ -64,12 +64,11 @@ public struct ResponseHead: Sendable, Equatable {
 
 extension ResponseHead {
   /// What the scanner found in `storage`, checked as a whole.
-  init(storage: [UInt8], scanner: HeadScanner) throws(HeadError) {
-    let fields = Fields(storage: storage, scanned: scanner.entries)
-    try fields.checkResponseFraming(version: scanner.version)
+  init(storage: consuming [UInt8], scanner: inout HeadScanner) throws(HeadError) {
     self.status = scanner.status
     self.reason = String(decoding: storage[scanner.reason], as: UTF8.self)
     self.version = scanner.version
-    self.fields = fields
+    self.fields = Fields(storage: storage, scanned: scanner.takeEntries())
+    try self.fields.checkResponseFraming(version: self.version)
   }
 }

@@ -8,6 +8,9 @@ public struct ResponseReader: ~Copyable {
   private var pending: [UInt8] = []
   private var failure: HeadError?
 
+  /// What is added to a head on its way, as a rule: more costs another allocation.
+  private static let addedByteCount = 192
+
   /// - Parameter headByteCountMax: the octets that a head may have, empty line included.
   public init(headByteCountMax: Int) {
     self.headByteCountMax = headByteCountMax
@@ -46,9 +49,11 @@ public struct ResponseReader: ~Copyable {
       self.pending.append(first: octets.count, of: octets)
       return .needMore
     }
+    if self.pending.isEmpty { self.pending.reserveCapacity(consumed + Self.addedByteCount) }
     self.pending.append(first: consumed, of: octets)
-    let head = try ResponseHead(storage: self.pending, scanner: self.scanner)
-    self.pending = []
+    var storage: [UInt8] = []
+    swap(&storage, &self.pending)
+    let head = try ResponseHead(storage: storage, scanner: &self.scanner)
     self.scanner = HeadScanner(.response, headByteCountMax: self.headByteCountMax)
     return .head(head, consumed: consumed)
   }

@@ -47,17 +47,26 @@ public struct TraceContext: Sendable, Equatable {
   }
 
   /// The trace's number, for records.
-  public var id: String { Self.text(self.high) + Self.text(self.low) }
+  public var id: String { self.high.hexadecimalDigits + self.low.hexadecimalDigits }
 
   /// The field for the next system.
   ///
   /// - Parameter span: names this system's part of the trace; 0 is read as 1.
   public func traceparent(span: UInt64) -> String {
-    "00-\(self.id)-\(Self.text(max(1, span)))-0\(self.flags)"
+    "00-\(self.id)-\(max(1, span).hexadecimalDigits)-0\(self.flags)"
   }
+}
 
-  private static func text(_ number: UInt64) -> String {
-    let digits = String(number, radix: 16)
-    return String(repeating: "0", count: 16 - digits.count) + digits
+extension UInt64 {
+  /// All sixteen hexadecimal digits, in small letters.
+  public var hexadecimalDigits: String {
+    // SAFETY: all sixteen octets are written.
+    unsafe String(unsafeUninitializedCapacity: 16) { digits in
+      for place in 0..<16 {
+        let digit = UInt8(truncatingIfNeeded: self >> UInt64(60 - 4 * place)) & 0xF
+        unsafe digits[place] = digit < 10 ? 0x30 + digit : 0x57 + digit
+      }
+      return 16
+    }
   }
 }

@@ -6,7 +6,7 @@ internal import HTTP
 struct HeadLines {
   private let fields: Fields
   /// The value of `:status`, `nil` for trailers.
-  private let status: String?
+  private let status: InlineArray<3, UInt8>?
 
   /// The lines of a head. To "101 Switching Protocols" corresponds 200, and the handshake's proof is
   /// that the server speaks HTTP/2 at all (RFC 8441 §5.1).
@@ -14,13 +14,19 @@ struct HeadLines {
     var fields = head.fields.withoutConnectionFields()
     if head.status == 101 { fields.remove("Sec-WebSocket-Accept") }
     self.fields = fields
-    self.status = String(head.status == 101 ? 200 : head.status)
+    self.status = Self.digits(of: head.status == 101 ? 200 : head.status)
   }
 
   /// The lines of trailers.
   init(_ trailers: Fields) {
     self.fields = trailers.withoutConnectionFields()
     self.status = nil
+  }
+
+  /// Those of a status, which has three (RFC 9110 §15).
+  private static func digits(of status: Int) -> InlineArray<3, UInt8> {
+    let digit = { (unit: Int) in UInt8(ascii: "0") + UInt8(truncatingIfNeeded: status / unit % 10) }
+    return [digit(100), digit(10), digit(1)]
   }
 
   var isEmpty: Bool { self.fields.isEmpty && self.status == nil }
@@ -31,7 +37,7 @@ struct HeadLines {
     return unsafe withUnsafeTemporaryAllocation(of: nghttp2_nv.self, capacity: count) { lines in
       guard let status = self.status else { return unsafe self.lend(lines, from: 0, body) }
       let name: StaticString = ":status"
-      return unsafe status.utf8.span.withUnsafeBufferPointer { value in
+      return unsafe status.span.withUnsafeBufferPointer { value in
         // SAFETY: nghttp2 only reads what a line points to, while the octets are lent.
         unsafe lines.initializeElement(
           at: 0,

@@ -18,7 +18,7 @@ public struct StreamID: Hashable, Sendable {
 /// What the octets of a client mean.
 public enum SessionEvent: Sendable {
   /// A request. With `endsStream` nothing follows, not even ``ended(_:)``.
-  indirect case request(StreamID, RequestHead, endsStream: Bool)
+  case request(StreamID, RequestHead, endsStream: Bool)
   /// A head that HTTP's rules refuse. It can be answered, as a rule with the error's status.
   case refused(StreamID, HeadError, endsStream: Bool)
   /// Content, without padding: where it lies in the octets of the last

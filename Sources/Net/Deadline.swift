@@ -27,7 +27,7 @@ public struct Deadline: Comparable, Hashable, Sendable {
   }
 
   /// The same in nanoseconds: 128 bits, which a ``Duration`` has, are too slow for every turn.
-  func nanoseconds(since earlier: Deadline) -> UInt64 {
+  public func nanoseconds(since earlier: Deadline) -> UInt64 {
     self > earlier ? self.nanoseconds - earlier.nanoseconds : 0
   }
 
@@ -38,11 +38,14 @@ public struct Deadline: Comparable, Hashable, Sendable {
 extension Duration {
   /// The length in whole nanoseconds, 0 for a negative one, at most some 584 years.
   public var clampedNanoseconds: UInt64 {
-    let (seconds, attoseconds) = self.components
-    guard seconds >= 0, attoseconds >= 0 else { return 0 }
-    let (product, overflow) = UInt64(seconds).multipliedReportingOverflow(by: 1_000_000_000)
-    let (sum, overflowToo) = product.addingReportingOverflow(UInt64(attoseconds) / 1_000_000_000)
-    return overflow || overflowToo ? .max : sum
+    let attoseconds = self.attoseconds
+    guard attoseconds > 0 else { return 0 }
+    // One instruction divides 128 bits by 64 where the quotient has room in 64.
+    let high = UInt64(truncatingIfNeeded: attoseconds >> 64)
+    let attosecondsPerNanosecond = 1_000_000_000 as UInt64
+    guard high < attosecondsPerNanosecond else { return .max }
+    let low = UInt64(truncatingIfNeeded: attoseconds)
+    return attosecondsPerNanosecond.dividingFullWidth((high, low)).quotient
   }
 
   /// The length in whole milliseconds, rounded up, as poll(2) and epoll_wait(2) take it.

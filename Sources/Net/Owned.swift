@@ -1,13 +1,15 @@
 /// A value of its own on the heap, with one owner: it never moves, and moving the owner costs a word.
-@safe public struct Owned<Value: ~Copyable>: ~Copyable {
+@frozen @safe public struct Owned<Value: ~Copyable>: ~Copyable {
   @usableFromInline let address: UnsafeMutablePointer<Value>
 
   /// Takes the value over.
+  @inlinable
   public init(_ value: consuming Value) {
     unsafe self.address = .allocate(capacity: 1)
     unsafe self.address.initialize(to: value)
   }
 
+  @inlinable
   deinit {
     unsafe self.address.deinitialize(count: 1)
     unsafe self.address.deallocate()
@@ -21,6 +23,7 @@
   }
 
   /// Gives the value back and frees its place.
+  @inlinable
   public consuming func take() -> Value {
     // SAFETY: the memory is initialized, and `discard` keeps the deinit from reading it again.
     let value = unsafe self.address.move()
@@ -32,16 +35,18 @@
 
 /// Two values side by side on the heap, with one owner. A choice between them is a choice between
 /// addresses, where one between two stored properties would be a coroutine, which allocates.
-@safe public struct OwnedPair<Value: ~Copyable>: ~Copyable {
+@frozen @safe public struct OwnedPair<Value: ~Copyable>: ~Copyable {
   @usableFromInline let address: UnsafeMutablePointer<Value>
 
   /// Takes both over.
+  @inlinable
   public init(_ first: consuming Value, _ second: consuming Value) {
     unsafe self.address = .allocate(capacity: 2)
     unsafe self.address.initialize(to: first)
     unsafe (self.address + 1).initialize(to: second)
   }
 
+  @inlinable
   deinit {
     unsafe self.address.deinitialize(count: 2)
     unsafe self.address.deallocate()
@@ -65,6 +70,7 @@
   }
 
   /// Gives both away, one after the other.
+  @inlinable
   public consuming func takeEach(_ body: (consuming Value) -> Void) {
     // SAFETY: the memory is initialized, and `discard` keeps the deinit from reading it again.
     unsafe body(self.address.move())

@@ -9,9 +9,10 @@
   @usableFromInline var chunks: [UnsafeMutablePointer<Element>] = unsafe []
   /// Even: free. Odd: taken. Goes up by one at each change.
   @usableFromInline var generations: [UInt32] = []
-  private var freeSlots: [UInt32] = []
+  @usableFromInline var freeSlots: [UInt32] = []
   /// Elements that live now.
-  public private(set) var count = 0
+  @inlinable public var count: Int { self.elementCount }
+  @usableFromInline var elementCount = 0
   private let slotCountMax: Int
 
   /// - Parameter slotCountMax: how many elements may live at once, at most ``Token/slotCountMax``.
@@ -39,21 +40,23 @@
   }
 
   /// Puts an element into the slot of the token that ``nextToken()`` gave.
+  @inlinable
   public mutating func insert(_ element: consuming Element, as token: Token) {
     precondition(self.freeSlots.last == token.slot, "not the next token")
     self.freeSlots.removeLast()
     self.generations[Int(token.slot)] = token.generation
     // SAFETY: a free slot is uninitialized memory of the right type.
     unsafe self.address(Int(token.slot)).initialize(to: element)
-    self.count += 1
+    self.elementCount += 1
   }
 
   /// Frees a live slot and gives its element back.
+  @inlinable
   public mutating func remove(_ slot: Int) -> Element {
     precondition(self.isLive(slot), "slot \(slot) is free")
     self.generations[slot] &+= 1
     self.freeSlots.append(UInt32(slot))
-    self.count -= 1
+    self.elementCount -= 1
     // SAFETY: the slot was live, so its memory holds an element; it counts as free from here on.
     return unsafe self.address(slot).move()
   }

@@ -42,16 +42,17 @@ public final class LatencyMeter: Sendable {
   /// Nothing measured yet.
   public init() {}
 
-  /// One more took so long.
-  public func record(_ duration: Duration) {
-    self.histogram.withLock { $0.record(seconds: duration.milliseconds / 1000) }
+  /// What began at one instant has ended at another.
+  public func record(since beginning: Deadline, at end: Deadline) {
+    let nanoseconds = end.nanoseconds(since: beginning)
+    self.histogram.withLock { $0.record(seconds: Double(nanoseconds) / 1_000_000_000) }
   }
 
   /// Several that began at these instants have ended.
   public func record(_ beginnings: [Deadline], at end: Deadline) {
     self.histogram.withLock { histogram in
       for beginning in beginnings {
-        histogram.record(seconds: end.duration(since: beginning).milliseconds / 1000)
+        histogram.record(seconds: Double(end.nanoseconds(since: beginning)) / 1_000_000_000)
       }
     }
   }

@@ -13,11 +13,11 @@ struct Affinity {
   private let isSecure: Bool
 
   init(
-    _ head: RequestHead, _ admitted: Admitted, _ exchange: Exchange, _ rules: GroupRules,
+    _ head: RequestHead, _ admitted: Admitted, _ exchange: Exchange, _ group: Group,
     _ bench: borrowing Workbench
   ) {
-    let octets = rules.hashOn.flatMap { Self.octets($0, head, admitted, exchange) }
-    let value = rules.stickyCookie.flatMap { cookie($0.name, in: head.fields) }
+    let octets = group.rules.hashOn.flatMap { Self.octets($0, head, admitted, exchange) }
+    let value = group.rules.stickyCookie.flatMap { cookie($0.name, in: head.fields) }
     let sent = value.flatMap {
       bench.commons.signer.open($0, nowSecond: WallClock.now().seconds)
     }

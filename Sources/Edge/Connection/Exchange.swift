@@ -37,20 +37,26 @@ final class Exchange {
   private var hasEnteredQuota = false
   private var isFinished = false
 
-  /// - Parameter head: `nil` where the head could not be read.
-  init(_ arrival: Arrival, _ head: RequestHead?, _ bench: inout Workbench) {
+  /// A request that has been read.
+  init(_ arrival: Arrival, _ head: RequestHead, _ bench: inout Workbench) {
     self.arrival = arrival
     self.beganAt = bench.now
     let trusted = bench.snapshot.trustedProxies
     let peer = arrival.peer?.ipAddress
-    self.client =
-      head.map {
-        clientAddress(peer: peer, fields: $0.fields, trusted: trusted)
-      } ?? peer
-    self.requestID = Self.requestID(head, Self.isTrusted(peer, trusted), &bench.chance)
-    self.trace = bench.snapshot.traces ? Self.trace(head, &bench.chance) : nil
+    self.client = clientAddress(peer: peer, fields: head.fields, trusted: trusted)
+    self.requestID = Self.requestID(head.fields, Self.isTrusted(peer, trusted), &bench.chance)
+    self.trace = bench.snapshot.traces ? Self.trace(head.fields, &bench.chance) : nil
+    self.route = bench.snapshot.route(host: head.host, path: head.path)
     self.head = head
-    if let head { self.route = bench.snapshot.route(host: head.host, path: head.path) }
+  }
+
+  /// A request whose head could not be read.
+  init(unreadable arrival: Arrival, _ bench: inout Workbench) {
+    self.arrival = arrival
+    self.beganAt = bench.now
+    self.client = arrival.peer?.ipAddress
+    self.requestID = bench.chance.next().hexadecimalDigits
+    self.trace = bench.snapshot.traces ? Self.trace(Fields(), &bench.chance) : nil
   }
 
   deinit { assert(self.isFinished, "an exchange ended without a record") }
@@ -67,37 +73,32 @@ final class Exchange {
 
   /// A trusted proxy's own number, so that records can be followed through it; a new one otherwise.
   private static func requestID(
-    _ head: RequestHead?, _ isTrusted: Bool, _ chance: inout SplitMix
+    _ fields: Fields, _ isTrusted: Bool, _ chance: inout SplitMix
   ) -> String {
-    if isTrusted, let given = head?.fields.first("X-Request-Id"),
+    if isTrusted, let given = fields.first("X-Request-Id"),
       (1...128).contains(given.utf8.count), given.utf8.allSatisfy({ $0 > 0x20 && $0 < 0x7F })
     {
       return given
     }
-    let number = chance.next()
-    let digits = (0..<16).map { place in
-      let digit = UInt8(truncatingIfNeeded: number >> UInt64(60 - 4 * place)) & 0xF
-      return digit < 10 ? 0x30 + digit : 0x57 + digit
-    }
-    return String(decoding: digits, as: UTF8.self)
+    return chance.next().hexadecimalDigits
   }
 
   /// The client's trace where it has one, and only one; a new one otherwise.
-  private static func trace(_ head: RequestHead?, _ chance: inout SplitMix) -> TraceContext {
-    let given = head?.fields.values("traceparent") ?? []
+  private static func trace(_ fields: Fields, _ chance: inout SplitMix) -> TraceContext {
+    let given = fields.values("traceparent")
     let trace = given.count == 1 ? TraceContext(traceparent: given[0]) : nil
     return trace ?? TraceContext(high: chance.next(), low: chance.next())
   }
 
   /// Puts the trace into a request for the server. The state of a trace that was not passed on means
   /// nothing (W3C Trace Context §3.3.1).
-  func addTrace(to fields: inout Fields, _ head: RequestHead, _ bench: inout Workbench) {
+  func addTrace(to head: inout RequestHead, _ received: RequestHead, _ bench: inout Workbench) {
     guard let trace = self.trace else { return }
-    let given = head.fields.values("traceparent")
+    let given = received.fields.values("traceparent")
     if given.count != 1 || TraceContext(traceparent: given[0]) == nil {
-      fields.remove("tracestate")
+      head.fields.remove("tracestate")
     }
-    fields.set("traceparent", trace.traceparent(span: bench.chance.next()))
+    head.fields.set("traceparent", trace.traceparent(span: bench.chance.next()))
   }
 
   /// The connection may carry another request behind this one, whose answer is all that it waits for.
@@ -129,7 +130,7 @@ final class Exchange {
 
   func admitted(_ admitted: Admitted, _ bench: borrowing Workbench) {
     self.subject = admitted.subject
-    bench.meter.admissionLatency.record(Deadline.now().duration(since: self.beganAt))
+    bench.meter.admissionLatency.record(since: self.beganAt, at: .now())
     self.expiresAt = bench.deadline(ofExpiry: admitted.expiry)
   }
 
@@ -147,7 +148,7 @@ final class Exchange {
 
   /// A server has begun to answer an ordinary request.
   func noteAnswer(_ bench: borrowing Workbench) {
-    bench.meter.answerLatency.record(bench.now.duration(since: self.beganAt))
+    bench.meter.answerLatency.record(since: self.beganAt, at: bench.now)
   }
 
   func tried(_ endpoint: Endpoint) { self.endpoint = endpoint }

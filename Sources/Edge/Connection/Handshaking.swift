@@ -52,8 +52,7 @@ struct Handshaking: ~Copyable {
   private borrowing func note(_ bench: borrowing Workbench) {
     bench.meter.handshakes.raise(
       .init(version: self.downstream.tlsVersion, isResumed: self.downstream.isResumed))
-    bench.meter.handshakeLatency.record(
-      Deadline.now().duration(since: self.arrival.acceptedAt))
+    bench.meter.handshakeLatency.record(since: self.arrival.acceptedAt, at: .now())
   }
 
   private consuming func end(_ reason: String, _ bench: inout Workbench) -> Connection {

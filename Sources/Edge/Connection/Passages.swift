@@ -53,15 +53,18 @@ struct AnswerPassage: ~Copyable {
     self.serverPersists && !self.hasSurplus && self.body?.isComplete == true
   }
 
-  mutating func begin(
-    _ head: ResponseHead, _ body: BodyReader, _ framing: BodyFraming, persists: Bool
-  ) {
+  /// The head has come, as the server sent it.
+  mutating func begin(_ head: borrowing ResponseHead, _ body: BodyReader) {
     self.status = head.status
-    self.writer = BodyWriter(framing)
-    self.persists = persists
     self.serverPersists = head.keepsConnection && !body.endsAtClose
     self.idleTimeout = head.keepAliveTimeout
     self.body = body
+  }
+
+  /// The head goes on.
+  mutating func goOn(_ framing: BodyFraming, persists: Bool) {
+    self.writer = BodyWriter(framing)
+    self.persists = persists
   }
 
   /// Takes the server's framing out of what stands in the buffer.

@@ -35,9 +35,9 @@ struct PendingAdmission {
     _ admitted: Admitted, to group: Group, _ downstream: consuming ByteStream,
     _ bench: inout Workbench
   ) -> Connection {
-    let forwarding = self.forwarding(for: admitted, bench)
     do throws(Refusal) {
-      let outgoing = try self.outgoing(forwarding, admitted, group, &bench)
+      let outgoing = try self.outgoing(
+        self.forwarding(for: admitted, bench), admitted, group, &bench)
       return Connecting.begin(outgoing, downstream, tried: [], fault: nil, &bench)
     } catch {
       return self.exchange.refuse(error, downstream, &bench)
@@ -45,7 +45,8 @@ struct PendingAdmission {
   }
 
   private func outgoing(
-    _ forwarding: Forwarding, _ admitted: Admitted, _ group: Group, _ bench: inout Workbench
+    _ forwarding: consuming Forwarding, _ admitted: Admitted, _ group: Group,
+    _ bench: inout Workbench
   ) throws(Refusal) -> OutgoingRequest {
     var head: RequestHead
     var upgrade: OutgoingUpgrade?
@@ -55,15 +56,15 @@ struct PendingAdmission {
       upgrade = try self.upgrade(request, head)
     case .request: head = forwarding.request(from: self.cleanHead, framing: self.framing)
     }
-    self.exchange.addTrace(to: &head.fields, self.head, &bench)
+    self.exchange.addTrace(to: &head, self.head, &bench)
     return OutgoingRequest(
       exchange: self.exchange, route: self.route, group: group,
       asked: try self.asked(forwarding), upgrade: upgrade, octets: head.serialized(),
       pipelined: self.pipelined,
-      affinity: Affinity(self.head, admitted, self.exchange, group.rules, bench))
+      affinity: Affinity(self.head, admitted, self.exchange, group, bench))
   }
 
-  private func asked(_ forwarding: Forwarding) throws(Refusal) -> Asked {
+  private func asked(_ forwarding: consuming Forwarding) throws(Refusal) -> Asked {
     do throws(HeadError) {
       let isUpgrade = self.purpose.upgrade != nil
       let isHTTP2 = self.head.version == .http2
@@ -117,28 +118,29 @@ struct PendingAdmission {
 
   /// The head without anything that shows who the client is.
   var cleanHead: RequestHead {
-    let credentials = self.route.rules.admission.credentials
-    return credentials.map { withoutCredentials(self.head, rules: $0) } ?? self.head
+    guard let rules = self.route.rules.admission.credentials else { return self.head }
+    return withoutCredentials(self.head, rules: rules)
   }
 
   /// How the request reaches the server: without tokens, with what the edge vouches for.
   private func forwarding(
     for admitted: Admitted, _ bench: borrowing Workbench
   ) -> Forwarding {
-    let credentials = self.route.rules.admission.credentials
-    return Forwarding(
+    Forwarding(
       // The peer, not the client: each proxy names whom it heard (RFC 7239 §4).
       clientAddress: self.exchange.arrival.peerText,
       isTrustedPeer: self.exchange.isTrustedPeer(bench),
       scheme: self.exchange.arrival.listener.scheme, requestID: self.exchange.requestID,
       identityFields: admitted.identityFields,
-      identityFieldNames: credentials?.identityFieldNames ?? [],
+      identityFieldNames: self.route.identityFieldNames,
       setFields: self.route.rules.headers.set, removeFields: self.route.rules.headers.remove,
       stripPrefix: self.route.rules.stripPrefix, setPrefix: self.route.rules.setPrefix,
       host: self.route.rules.headers.host)
   }
 
-  private func upgradeHead(_ forwarding: Forwarding, _ request: UpgradeRequest) -> RequestHead {
+  private func upgradeHead(_ forwarding: borrowing Forwarding, _ request: UpgradeRequest)
+    -> RequestHead
+  {
     var head = forwarding.upgradeRequest(
       from: self.cleanHead, key: self.head.version == .http2 ? request.key : nil)
     // Who is offered no extension accepts none: the server speaks plainly.

@@ -156,7 +156,7 @@ struct ReadingHead: ~Copyable {
   private consuming func refuse(
     _ refusal: Refusal, _ bench: inout Workbench
   ) -> Connection {
-    let exchange = Exchange(self.arrival, nil, &bench)
+    let exchange = Exchange(unreadable: self.arrival, &bench)
     return exchange.refuse(refusal, self.downstream, &bench)
   }
 

@@ -21,7 +21,7 @@ struct Reception {
   }
 
   /// - Parameter pipelined: octets that came behind the head.
-  func decide(
+  consuming func decide(
     _ downstream: consuming ByteStream, _ pipelined: [UInt8], _ bench: inout Workbench
   ) -> Connection {
     do throws(Refusal) {
@@ -38,7 +38,7 @@ struct Reception {
         return self.exchange.answer(answer, downstream, &bench)
       }
       guard let route = self.exchange.route else { throw .noRoute }
-      if mayPersist, route.rules.http != nil {
+      if mayPersist, route.carriesRequests {
         self.exchange.mayPersist(self.head, behind: pipelined)
       }
       let purpose = try self.purpose(route, framing, pipelined, &bench)
@@ -66,13 +66,12 @@ struct Reception {
 
   /// What the listener answers whatever the routes are.
   private func ownAnswer() throws(Refusal) -> PageAnswer? {
-    let listener = self.exchange.arrival.listener.rules
-    if let directory = listener.challengeDirectory,
+    if let directory = self.exchange.arrival.listener.rules.challengeDirectory,
       let answer = challengeAnswer(to: self.head, from: directory)
     {
       return answer
     }
-    guard let port = listener.httpsPort else { return nil }
+    guard let port = self.exchange.arrival.listener.rules.httpsPort else { return nil }
     guard let head = redirectToHTTPS(head: self.head, port: port) else {
       throw .head(.missingHost)
     }
@@ -85,7 +84,7 @@ struct Reception {
     if let hall = route.hall, hall.rules.demo {
       return Page(name: hall.rest(of: self.head.path)).map { $0.answer(to: self.head) }
     }
-    guard let cors = route.rules.http?.cors, CORSRules.isPreflight(self.head) else { return nil }
+    guard let cors = route.cors, CORSRules.isPreflight(self.head) else { return nil }
     return PageAnswer(
       204, cors.preflightAnswer(to: self.head, origins: route.rules.admission.origins))
   }
@@ -99,8 +98,8 @@ struct Reception {
   private func purpose(
     _ route: Route, _ framing: BodyFraming, _ pipelined: [UInt8], _ bench: inout Workbench
   ) throws(Refusal) -> Purpose {
-    if let rules = route.rules.http, !self.asksForWebSocket {
-      try self.checkRequest(rules, framing)
+    if route.carriesRequests, !self.asksForWebSocket {
+      try self.checkRequest(route, framing)
       return .request
     }
     let request = try self.parse(&bench)
@@ -117,12 +116,12 @@ struct Reception {
       ? self.head.connectProtocol != nil : UpgradeRequest.isAsked(by: self.head.fields)
   }
 
-  private func checkRequest(_ rules: HTTPRules, _ framing: BodyFraming) throws(Refusal) {
+  private func checkRequest(_ route: Route, _ framing: BodyFraming) throws(Refusal) {
     // A TRACE would show a client what the edge tells the server of it.
     guard self.head.method != "TRACE" else {
       throw .methodNotAllowed(allow: ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"])
     }
-    if let countMax = rules.bodyByteCountMax, case .length(let count) = framing,
+    if let countMax = route.rules.http?.bodyByteCountMax, case .length(let count) = framing,
       count > countMax
     {
       throw .bodyTooLarge

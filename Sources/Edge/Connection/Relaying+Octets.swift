@@ -212,7 +212,7 @@ extension Relaying {
   }
 
   /// The head that counts has come; what follows it stands in the scratch.
-  mutating func answered(_ head: ResponseHead, _ bench: inout Workbench) -> Fate {
+  mutating func answered(_ head: consuming ResponseHead, _ bench: inout Workbench) -> Fate {
     // 502 to 504 are a gateway's words for a server that cannot.
     bench.noteAnswer(
       !(502...504).contains(head.status), self.server.endpoint, self.outgoing)
@@ -227,10 +227,11 @@ extension Relaying {
       let persists =
         self.outgoing.asked.persists && self.request.isComplete
         && bench.departure.closesUntil == nil
+      self.answer.begin(head, body)
       var (passed, framing, mayPersist) = head.forwarded(
         toVersion: version, method: method, body: body, persists: persists)
+      self.answer.goOn(framing, persists: mayPersist)
       self.outgoing.addFields(to: &passed.fields, from: self.server.endpoint, bench)
-      self.answer.begin(head, body, framing, persists: mayPersist)
       if self.outgoing.upgrade == nil { self.outgoing.exchange.noteAnswer(bench) }
       let fault = self.downstream.begin(passed, isAll: body.isComplete, &bench.scratch)
       return fault == nil ? self.passContent(&bench) : .broken(.downstream, "reset")
