@@ -11,7 +11,7 @@ public import Net
 public struct BodyReader: Sendable {
   /// As the head announced it.
   public let framing: BodyFraming
-  /// Octets of content so far, those that were ``skipped(_:)`` among them.
+  /// Octets of content so far.
   public private(set) var contentByteCount: UInt64 = 0
 
   /// What is left of a fixed body.
@@ -89,15 +89,4 @@ public struct BodyReader: Sendable {
   /// (RFC 9110 §6.5.1): fields of the connection, of framing, routing and authentication. Empty the
   /// second time.
   public mutating func takeTrailers() -> Fields { self.chunks.takeTrailers() }
-
-  /// Octets of content that may be moved on without being read, as with splice(2): what is left of a
-  /// fixed body, 0 for every other.
-  public var unreadByteCount: Int { self.remaining }
-
-  /// Says that `count` octets were moved on unread: at most ``unreadByteCount``.
-  public mutating func skipped(_ count: Int) {
-    precondition(count >= 0 && count <= self.remaining)
-    self.remaining -= count
-    self.contentByteCount &+= UInt64(count)
-  }
 }

@@ -164,23 +164,6 @@ import Testing
     #expect(!reader.endsAtClose)
   }
 
-  @Test("what is moved on unread counts as read")
-  func skipped() throws {
-    var reader = try Self.reader([("Content-Length", "10")])
-    var buffer = Buffer(capacity: 16)
-    buffer.append(Array("abc".utf8).span)
-    let (content, rest) = try reader.read(&buffer)
-    #expect((content, rest) == (3, 0))
-    #expect(reader.unreadByteCount == 7)
-    reader.skipped(6)
-    #expect(reader.unreadByteCount == 1)
-    #expect(!reader.isComplete)
-    reader.skipped(1)
-    #expect(reader.isComplete)
-    #expect(reader.contentByteCount == 10)
-    for fields in [Self.chunked, []] { #expect(try Self.reader(fields).unreadByteCount == 0) }
-  }
-
   @Test("a buffer that was not emptied before has the content behind what is left")
   func fullBuffer() throws {
     var reader = try Self.reader(Self.chunked)
