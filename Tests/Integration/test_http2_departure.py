@@ -4,6 +4,7 @@ import time
 from contextlib import suppress
 
 import pytest
+from hyperframe.frame import HeadersFrame, PingFrame
 
 from harness.backends import free_port
 from harness.conditions import eventually
@@ -288,3 +289,21 @@ def test_a_dead_server(start, backend, enter):
         ends.server.reset()
         assert ends.client.finish() in (1011, 1012)
     assert connection.ask("/bytes/10").status == 200
+
+
+def test_a_client_that_answers_no_ping(start, backend, enter):
+    """It is asked after 45 s of silence and left 15 s later; one that answers stays."""
+    edge, connection = start()
+    ends = open_pair(edge, backend, connection)
+    peer = enter(frames(edge.address))
+    peer.wire.socket.settimeout(70)
+    peer.connect(1)
+    assert peer.next(HeadersFrame).stream_id == 1
+    backend.take()
+    asked = peer.next(PingFrame)
+    assert "ACK" not in asked.flags
+    # The other's question is answered where it is read.
+    connection.turn(1)
+    peer.read_to_end()
+    assert not connection.is_lost
+    ends.check_passes()
