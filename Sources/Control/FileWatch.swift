@@ -34,21 +34,22 @@ public final class FileWatch: Sendable {
   private func run(_ log: () -> Logger) {
     var refused: Set<String> = []
     while true {
+      let readingCount = self.reloader.readingCount
       let directories = self.reloader.directories()
       refused.formIntersection(directories)
       for path in directories { self.add(path, &refused, log) }
       // Before the first reading too: a write may have begun before the watch did.
       self.awaitQuiet()
       self.reloader.reloadIfChanged()
-      self.awaitChange(of: directories, isWatchingAll: refused.isEmpty)
+      self.awaitChange(since: readingCount, isWatchingAll: refused.isEmpty)
     }
   }
 
   /// Waits until a file may have changed, or other directories are to be watched: those that a reload
   /// named, whoever asked for it, or those that could not be watched before.
-  private func awaitChange(of directories: Set<String>, isWatchingAll: Bool) {
+  private func awaitChange(since readingCount: Int, isWatchingAll: Bool) {
     repeat {
-      guard self.reloader.directories() == directories else { return }
+      guard self.reloader.readingCount == readingCount else { return }
       if self.watch.wait(timeout: Self.lookTime) { return }
     } while isWatchingAll
   }

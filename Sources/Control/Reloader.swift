@@ -34,6 +34,8 @@ public final class Reloader: Sendable {
   private let notice: ServiceNotice
   /// What the files held when they were last read, good or bad; and whose turn it is.
   private let stamps: Mutex<[FileStamp]>
+  /// How often the configuration was read again.
+  private let readings = Atomic(0)
   /// What became of all readings so far.
   private let past = Mutex(History())
 
@@ -66,6 +68,7 @@ public final class Reloader: Sendable {
       stamps = stamps.map { FileStamp(of: $0.path) }
       let outcome = self.outcome(&stamps)
       self.past.withLock { $0.add(outcome, trigger) }
+      self.readings.add(1, ordering: .releasing)
       self.note(outcome, trigger)
       self.notice.ready(status: outcome.status)
       return outcome
@@ -116,6 +119,9 @@ public final class Reloader: Sendable {
       directories.insert(named.resolvingSymlinksInPath().deletingLastPathComponent().path)
     }
   }
+
+  /// How often the configuration was read again. Where it is as before, so are ``directories()``.
+  var readingCount: Int { self.readings.load(ordering: .acquiring) }
 
   /// What became of the readings so far.
   var history: History { self.past.withLock { $0 } }
