@@ -34,8 +34,6 @@ public final class Reloader: Sendable {
   private let notice: ServiceNotice
   /// What the files held when they were last read, good or bad; and whose turn it is.
   private let stamps: Mutex<[FileStamp]>
-  /// How often the configuration was read again.
-  private let readings = Atomic(0)
   /// What became of all readings so far.
   private let past = Mutex(History())
 
@@ -68,7 +66,6 @@ public final class Reloader: Sendable {
       stamps = stamps.map { FileStamp(of: $0.path) }
       let outcome = self.outcome(&stamps)
       self.past.withLock { $0.add(outcome, trigger) }
-      self.readings.add(1, ordering: .releasing)
       self.note(outcome, trigger)
       self.notice.ready(status: outcome.status)
       return outcome
@@ -121,7 +118,7 @@ public final class Reloader: Sendable {
   }
 
   /// How often the configuration was read again. Where it is as before, so are ``directories()``.
-  var readingCount: Int { self.readings.load(ordering: .acquiring) }
+  var readingCount: Int { self.past.withLock { $0.adoptedCount + $0.refusedCount } }
 
   /// What became of the readings so far.
   var history: History { self.past.withLock { $0 } }

@@ -44,16 +44,13 @@ public final class LatencyMeter: Sendable {
 
   /// What began at one instant has ended at another.
   public func record(since beginning: Deadline, at end: Deadline) {
-    let nanoseconds = end.nanoseconds(since: beginning)
-    self.histogram.withLock { $0.record(seconds: Double(nanoseconds) / 1_000_000_000) }
+    self.histogram.withLock { $0.record(since: beginning, at: end) }
   }
 
   /// Several that began at these instants have ended.
   public func record(_ beginnings: [Deadline], at end: Deadline) {
     self.histogram.withLock { histogram in
-      for beginning in beginnings {
-        histogram.record(seconds: Double(end.nanoseconds(since: beginning)) / 1_000_000_000)
-      }
+      for beginning in beginnings { histogram.record(since: beginning, at: end) }
     }
   }
 
@@ -85,6 +82,11 @@ public struct Histogram: Sendable, Equatable {
     let place = Self.bounds.firstIndex { seconds <= $0 } ?? Self.bounds.count
     self.counts[place] += 1
     self.sum += seconds
+  }
+
+  /// What began at one instant has ended at another. In nanoseconds on the way: a ``Duration`` is slow.
+  mutating func record(since beginning: Deadline, at end: Deadline) {
+    self.record(seconds: Double(end.nanoseconds(since: beginning)) / 1_000_000_000)
   }
 
   /// Both together.
