@@ -348,4 +348,7 @@ def test_by_turn_alone(enter, browser, localhost, kind):
     ben = Caller.open(enter, other, demo(edge.port, room), "Ben").join(begin=only)
     check_call(ada, ben)
     for caller in (ada, ben):
-        assert caller.tab.evaluate("window.probe.paths()") == [["relay", "relay"]]
+        ((local, remote),) = caller.tab.evaluate("window.probe.paths()")
+        # A check that overtakes the candidate it comes from makes the other's one "prflx" here
+        # (RFC 8445 section 7.3.1.3); what it is called at the other end does not depend on time.
+        assert local == "relay" and remote in ("relay", "prflx"), (local, remote)
