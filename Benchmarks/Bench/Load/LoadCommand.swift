@@ -28,23 +28,13 @@ struct LoadCommand: ParsableCommand {
   @Option(help: "Octets of a message.")
   var size = 32
 
-  @Option(help: "Seconds that are measured.")
-  var time = 5.0
-
-  @Option(help: "Seconds before that.")
-  var warmup = 1.0
-
   @Option(help: "Messages a second, of all connections together: an open loop.")
   var rate: UInt64?
 
   @Option(help: ArgumentHelp("PEM file with the authority to trust.", valueName: "file"))
   var ca: String?
 
-  @Flag(help: "Print one JSON object.")
-  var json = false
-
-  @Flag(help: "Print \"begin\" and \"end\" when measuring begins and ends.")
-  var marks = false
+  @OptionGroup var measuring: Measuring
 
   func validate() throws {
     guard Target(parsing: self.to) != nil else {
@@ -52,8 +42,6 @@ struct LoadCommand: ParsableCommand {
     }
     try require((1...65_536).contains(self.connections), "--connections: 1 to 65536")
     try require((0...(1 << 30)).contains(self.size), "--size: 0 to 1073741824")
-    try require((0.01...3600).contains(self.time), "--time: 0.01 to 3600")
-    try require((0...3600).contains(self.warmup), "--warmup: 0 to 3600")
     guard let rate = self.rate else { return }
     try require((1...Schedule.rateMax).contains(rate), "--rate: 1 to \(Schedule.rateMax)")
     try require(self.work == .echo || self.work == .mixed, "--rate is for echo and mixed")
@@ -62,12 +50,10 @@ struct LoadCommand: ParsableCommand {
   func run() throws {
     _ = ProcessLimits.raiseDescriptorLimit()
     let plan = try self.plan()
-    var generator = try Generator(plan) { [marks] stage in
-      if marks { say(stage == .measuring ? "begin" : "end") }
-    }
+    var generator = try Generator(plan, announce: self.measuring.announce)
     let tally = generator.run()
     let report = Report(plan: plan, tally: tally)
-    say(self.json ? report.json : report.text)
+    say(self.measuring.json ? report.json : report.text)
     guard tally.isFlawless else { throw ExitCode.failure }
   }
 
@@ -77,7 +63,7 @@ struct LoadCommand: ParsableCommand {
       work: self.work, direction: self.direction,
       sizes: self.work == .mixed ? .mixed : .fixed(self.size),
       connectionCount: self.connections, rate: self.rate,
-      warmup: .seconds(self.warmup), duration: .seconds(self.time),
+      warmup: .seconds(self.measuring.warmup), duration: .seconds(self.measuring.time),
       address: try target.resolve(),
       tls: target.isSecure ? try ClientContext(ca: self.ca, serverName: nil) : nil,
       host: target.host, authority: target.authority,
@@ -93,11 +79,3 @@ struct LoadCommand: ParsableCommand {
 
 extension Work: ExpressibleByArgument {}
 extension Direction: ExpressibleByArgument {}
-
-/// Writes a line to standard output at once.
-func say(_ line: String) { StandardStream.output.write(Array("\(line)\n".utf8)) }
-
-/// Refuses a command line for which something does not hold.
-func require(_ isMet: Bool, _ message: String) throws {
-  guard isMet else { throw ValidationError(message) }
-}

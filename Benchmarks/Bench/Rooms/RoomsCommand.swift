@@ -35,17 +35,7 @@ struct RoomsCommand: ParsableCommand {
   @Flag(help: "Give signals an id, so that the relay answers each.")
   var ack = false
 
-  @Option(help: "Seconds that are measured.")
-  var time = 5.0
-
-  @Option(help: "Seconds before that.")
-  var warmup = 1.0
-
-  @Flag(help: "Print one JSON object.")
-  var json = false
-
-  @Flag(help: "Print \"begin\" and \"end\" when measuring begins and ends.")
-  var marks = false
+  @OptionGroup var measuring: Measuring
 
   /// Peers that one address can have connections for, with ports to spare.
   private static let peerCountMax = 60_000
@@ -61,8 +51,6 @@ struct RoomsCommand: ParsableCommand {
     try require(sizes.contains(self.size), "--size: \(sizes.lowerBound) to 8192")
     try require((1...Schedule.rateMax).contains(self.rate), "--rate: 1 to 1000000")
     try require((1...100).contains(self.underWay), "--under-way: 1 to 100")
-    try require((0.01...3600).contains(self.time), "--time: 0.01 to 3600")
-    try require((0...3600).contains(self.warmup), "--warmup: 0 to 3600")
     try require(
       self.peerCount <= Self.peerCountMax, "--rate, --time: over \(Self.peerCountMax) joins")
   }
@@ -70,19 +58,17 @@ struct RoomsCommand: ParsableCommand {
   /// Peers that there are in the end, in full rooms.
   private var peerCount: Int {
     guard self.work == .join else { return self.peers }
-    let joins = (Double(self.rate) * (self.warmup + self.time)).rounded(.up)
+    let joins = (Double(self.rate) * (self.measuring.warmup + self.measuring.time)).rounded(.up)
     return (Int(joins) / self.roomSize + 1) * self.roomSize
   }
 
   func run() throws {
     _ = ProcessLimits.raiseDescriptorLimit()
     let plan = try self.plan()
-    var generator = try RoomsGenerator(plan) { [marks] stage in
-      if marks { say(stage == .measuring ? "begin" : "end") }
-    }
+    var generator = try RoomsGenerator(plan, announce: self.measuring.announce)
     let tally = generator.run()
     let report = RoomsReport(plan: plan, tally: tally)
-    say(self.json ? report.json : report.text)
+    say(self.measuring.json ? report.json : report.text)
     guard tally.isFlawless else { throw ExitCode.failure }
   }
 
@@ -91,7 +77,7 @@ struct RoomsCommand: ParsableCommand {
     return RoomsPlan(
       work: self.work, peerCount: self.peerCount, roomSize: self.roomSize,
       dataByteCount: self.size, rate: self.rate, underWay: self.underWay, wantsAcks: self.ack,
-      warmup: .seconds(self.warmup), duration: .seconds(self.time),
+      warmup: .seconds(self.measuring.warmup), duration: .seconds(self.measuring.time),
       address: try target.resolve(), authority: target.authority, path: target.path)
   }
 }

@@ -29,20 +29,10 @@ struct StreamsCommand: ParsableCommand {
   @Option(help: "Octets of a message.")
   var size = 32
 
-  @Option(help: "Seconds that are measured.")
-  var time = 5.0
-
-  @Option(help: "Seconds before that.")
-  var warmup = 1.0
-
   @Option(help: ArgumentHelp("PEM file with the authority to trust.", valueName: "file"))
   var ca: String?
 
-  @Flag(help: "Print one JSON object.")
-  var json = false
-
-  @Flag(help: "Print \"begin\" and \"end\" when measuring begins and ends.")
-  var marks = false
+  @OptionGroup var measuring: Measuring
 
   func validate() throws {
     guard Target(parsing: self.to) != nil else {
@@ -52,19 +42,16 @@ struct StreamsCommand: ParsableCommand {
     try require((1...10_000).contains(self.connections), "--connections: 1 to 10000")
     try require((1...1000).contains(self.streams), "--streams: 1 to 1000")
     try require((0...(1 << 20)).contains(self.size), "--size: 0 to 1048576")
-    try require((0.01...3600).contains(self.time), "--time: 0.01 to 3600")
-    try require((0...3600).contains(self.warmup), "--warmup: 0 to 3600")
   }
 
   func run() throws {
     _ = ProcessLimits.raiseDescriptorLimit()
     let plan = try self.plan()
-    var generator = try StreamsGenerator(plan, messageByteCountMax: self.size) { [marks] stage in
-      if marks { say(stage == .measuring ? "begin" : "end") }
-    }
+    var generator = try StreamsGenerator(
+      plan, messageByteCountMax: self.size, announce: self.measuring.announce)
     let tally = generator.run()
     let report = Report(plan: plan.load, tally: tally)
-    say(self.json ? report.json : report.text)
+    say(self.measuring.json ? report.json : report.text)
     guard tally.isFlawless else { throw ExitCode.failure }
   }
 
@@ -76,7 +63,7 @@ struct StreamsCommand: ParsableCommand {
     let load = Plan(
       work: self.work, direction: .up, sizes: .fixed(self.size),
       connectionCount: self.connections * self.streams, rate: nil,
-      warmup: .seconds(self.warmup), duration: .seconds(self.time),
+      warmup: .seconds(self.measuring.warmup), duration: .seconds(self.measuring.time),
       address: try target.resolve(), tls: tls, host: target.host, authority: target.authority,
       target: target.path == "/" ? "/echo" : target.path)
     return StreamsPlan(load: load, streamCount: self.streams)
