@@ -118,6 +118,8 @@ public struct FieldBlock: Sendable {
       self.hasScatteredCookies = self.entries.contains { $0.known == .cookie }
       return false
     }
+    // An empty crumb would end the value with the space in front of it.
+    if value.isEmpty { return true }
     // The line is the last: what ends it goes.
     self.storage.removeSubrange(last.value.upperBound...)
     self.storage.append(literal: "; ")

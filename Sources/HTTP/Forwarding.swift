@@ -22,7 +22,8 @@ public struct Forwarding: Sendable {
   /// The fields that the route sets. Those of the handshake and the framing are not its to set,
   /// see ``isReserved(_:)``.
   public var setFields: [(name: String, value: String)]
-  /// The names that the route removes, with the same exception.
+  /// The names that the route removes, with the same exception. In these and in those that it sets `_`
+  /// and `-` are taken for the same.
   public var removeFields: [String]
   /// What is taken off the beginning of the path: whole segments, or nothing. Compared as a route's
   /// path is, see ``ComparablePath``.
@@ -112,6 +113,10 @@ extension Forwarding {
   public func trailers(from client: Fields) -> Fields {
     var trailers = client
     trailers.removeEntries { self.isOurs($0, of: client) || self.isHearsay($0) }
+    trailers.removeAll { trailer in
+      self.removeFields.contains(where: trailer.isSpelledLike)
+        || self.setFields.contains { trailer.isSpelledLike($0.name) }
+    }
     return trailers
   }
 
@@ -122,8 +127,13 @@ extension Forwarding {
   private func fields(from client: RequestHead) -> Fields {
     var fields = self.endToEndFields(of: client.fields)
     self.addOrigin(of: client, to: &fields)
-    for name in self.removeFields where !Self.isReserved(name) { fields.remove(name) }
-    for (name, value) in self.setFields where !Self.isReserved(name) { fields.set(name, value) }
+    for name in self.removeFields where !Self.isReserved(name) {
+      fields.removeAll { $0.isSpelledLike(name) }
+    }
+    for (name, value) in self.setFields where !Self.isReserved(name) {
+      fields.removeAll { $0.isSpelledLike(name) && !$0.isNamed(name) }
+      fields.set(name, value)
+    }
     for (name, value) in self.identityFields {
       fields.removeAll { $0.isSpelledLike(name) }
       fields.append(name: name, value: value)
@@ -261,7 +271,7 @@ extension Fields {
   fileprivate func writeChain(_ name: FieldName, into octets: inout [UInt8]) {
     for index in self.entries.indices where self.entries[index].known == name {
       let value = self.storage.span.extracting(self.entries[index].value)
-      guard !value.isEmpty else { continue }
+      guard !value.isEmpty, !value.endsInQuotes else { continue }
       octets.append(value)
       octets.append(literal: ", ")
     }

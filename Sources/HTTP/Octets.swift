@@ -108,6 +108,18 @@ extension Span<UInt8> {
     return UInt64(littleEndian: word)
   }
 
+  /// Whether a quoted string (RFC 9110 §5.6.4) begins among the octets that does not end: it would take
+  /// whatever is put behind them into itself.
+  var endsInQuotes: Bool {
+    var isQuoted = false
+    var index = 0
+    while index < self.count {
+      if self[index] == .quote { isQuoted.toggle() }
+      index += isQuoted && self[index] == .backslash ? 2 : 1
+    }
+    return isQuoted
+  }
+
   /// Whether the octets are a token of RFC 9110 §5.6.2.
   var isToken: Bool { !self.isEmpty && self.tokenByteCount == self.count }
 

@@ -67,7 +67,8 @@ struct Authority: Equatable {
 
   /// An IPv6 address without a zone, which has a meaning on one machine only (RFC 6874 §1).
   private static func bracketed(_ text: String) -> String? {
-    let inner = text.dropFirst().dropLast()
+    // By octets: a character may be a bracket with what combines with it.
+    let inner = Substring(text.utf8.dropFirst().dropLast())
     guard text.utf8.last == .rightBracket, inner.utf8.contains(.colon),
       inner.utf8.allSatisfy({ $0.hexadecimalValue != nil || $0 == .colon || $0 == .dot }),
       IPAddress(parsing: inner) != nil
@@ -113,11 +114,14 @@ struct RequestTarget {
       return RequestTarget(
         originForm: text, authority: nil, authorityText: "", defaultPort: 80)
     }
-    return try Self.parse(absoluteForm: text)
+    return try Self.parse(absoluteForm: text, method: method)
   }
 
-  /// RFC 9112 §3.2.2. A path that is left out is `/` (RFC 9110 §4.2.3).
-  private static func parse(absoluteForm text: String) throws(HeadError) -> RequestTarget {
+  /// RFC 9112 §3.2.2. A path that is left out is `/` (RFC 9110 §4.2.3), or, where a server is asked for
+  /// its options, no path at all (RFC 9112 §3.2.4).
+  private static func parse(
+    absoluteForm text: String, method: String
+  ) throws(HeadError) -> RequestTarget {
     guard let colon = text.utf8.firstIndex(of: .colon), text[colon...].hasPrefix("://"),
       let defaultPort = Self.defaultPort(ofScheme: text[..<colon].lowercased())
     else { throw .malformedTarget }
@@ -125,10 +129,14 @@ struct RequestTarget {
     let end = rest.utf8.firstIndex { $0 == 0x2F || $0 == .questionMark } ?? rest.endIndex
     let authorityText = String(rest[..<end])
     guard let authority = Authority(parsing: authorityText) else { throw .malformedHost }
-    let path = rest[end...]
     return RequestTarget(
-      originForm: path.utf8.first == 0x2F ? String(path) : "/" + path,
-      authority: authority, authorityText: authorityText, defaultPort: defaultPort)
+      originForm: Self.originForm(rest[end...], method: method), authority: authority,
+      authorityText: authorityText, defaultPort: defaultPort)
+  }
+
+  private static func originForm(_ path: Substring, method: String) -> String {
+    if path.isEmpty, method == "OPTIONS" { return "*" }
+    return path.utf8.first == 0x2F ? String(path) : "/" + path
   }
 
   private static func defaultPort(ofScheme scheme: String) -> UInt16? {

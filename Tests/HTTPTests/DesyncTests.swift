@@ -180,6 +180,9 @@ import Testing
     ("GET http://a\\@b/x HTTP/1.1\r\nHost: a\r\n\r\n", .refused(.malformedHost)),
     ("GET / HTTP/1.1\r\nHost: a@b\r\n\r\n", .refused(.malformedHost)),
     ("GET / HTTP/1.1\r\nHost: a, b\r\n\r\n", .refused(.malformedHost)),
+    // A bracket and what combines with it are one character, and two code points.
+    ("GET / HTTP/1.1\r\nHost: [\u{301}::1]\r\n\r\n", .refused(.malformedHost)),
+    ("GET / HTTP/1.1\r\nHost: [::1\u{600}]:80\r\n\r\n", .refused(.malformedHost)),
     ("GET / HTTP/1.1\r\nHost: a\r\nHost: a\r\n\r\n", .refused(.repeatedHost)),
     ("GET / HTTP/1.1\r\nHost: a\r\nhost : b\r\n\r\n", .refused(.whitespaceBeforeColon)),
     ("GET / HTTP/1.1\r\n\r\n", .refused(.missingHost)),

@@ -157,6 +157,7 @@ func block(
     (changed([":authority: "]), .malformedHost), (changed([":authority: u@a"]), .malformedHost),
     (changed([":authority: a/b"]), .malformedHost), (changed([":authority: a b"]), .malformedHost),
     (changed([":authority: a:99999"]), .malformedHost),
+    (changed([":authority: [\u{301}::1]"]), .malformedHost),
     (changed([":authority: a", "host: a:80"]), .conflictingHost),
     (changed([":authority: a", "host: b a"]), .malformedHost),
     ([":method: CONNECT", ":authority: a:443"], .unsupportedConnect),
@@ -182,7 +183,7 @@ func block(
     (["cookie: a", "x: 1", "cookie: b", "cookie: c"], ["cookie: a; b; c", "x: 1"]),
     (["x: 1", "cookie: a", "y: 2", "cookie: b", "z: 3", "cookie: c"])
       .becoming(["x: 1", "cookie: a; b; c", "y: 2", "z: 3"]),
-    (["cookie: "], ["cookie: "]),
+    (["cookie: "], ["cookie: "]), (["cookie: a", "cookie: ", "cookie: b"], ["cookie: a; b"]),
   ]
 
   @Test("crumbs of a Cookie become one field at the place of the first", arguments: cookies)

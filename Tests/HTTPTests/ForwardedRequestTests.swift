@@ -159,12 +159,17 @@ import Testing
   @Test("trailers under names that the edge answers for end here")
   func trailers() {
     var sent = Fields()
-    for name in ["X-Sum", "x_user", "X-Team", "X-Request-Id", "X-Forwarded-User", "X-Real-IP"] {
+    for name in [
+      "X-Sum", "x_user", "X-Team", "X-Request-Id", "X-Forwarded-User", "X-Real-IP", "x_role",
+      "X-Debug",
+    ] {
       sent.append(name: name, value: "1")
     }
     let forwarding = Self.forwarding {
       $0.identityFields = [("X-User", "alice")]
       $0.identityFieldNames = ["x-team"]
+      $0.setFields = [("X-Role", "user")]
+      $0.removeFields = ["x-debug"]
     }
     #expect(lines(forwarding.trailers(from: sent)) == ["X-Sum: 1"])
   }

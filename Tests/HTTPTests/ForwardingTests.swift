@@ -129,6 +129,15 @@ struct ForwardingRow: Sendable, CustomTestStringConvertible {
         "Forwarded: for=198.51.100.1, for=192.0.2.7;proto=https;host=Chat.example.com",
       ]),
     ForwardingRow(
+      name: "a chain that ends in quotes does not swallow what is put behind it",
+      sent: [
+        #"Forwarded: for=x;by="\""#, #"Forwarded: for="a\"b";by="_c\\""#, #"Forwarded: for="d\"#,
+      ],
+      has: [
+        #"Forwarded: for="a\"b";by="_c\\", for=192.0.2.7;proto=https;host=Chat.example.com"#
+      ],
+      lacks: ["Forwarded: for=x"]),
+    ForwardingRow(
       name: "an IPv6 client and a port are quoted in Forwarded",
       sent: ["Host: a:8443"], change: { $0.clientAddress = "2001:db8::1" },
       has: [
@@ -211,12 +220,13 @@ struct ForwardingRow: Sendable, CustomTestStringConvertible {
       change: { $0.identityFieldNames = ["x-auth-subject"] }, lacks: ["X-Auth-Subject"]),
     ForwardingRow(
       name: "the route removes and sets",
-      sent: ["X-Debug: 1", "x-debug: 2", "X-Edge: forged"],
+      sent: ["X-Debug: 1", "x-debug: 2", "X_Debug: 3", "x_edge: forged", "X-Edge: forged"],
       change: {
         $0.removeFields = ["X-Debug", "Forwarded"]
         $0.setFields = [("X-Edge", "sluice"), ("X-New", "n")]
       },
-      has: ["X-Edge: sluice", "X-New: n"], lacks: ["X-Debug", "X-Edge: forged", "Forwarded:"]),
+      has: ["X-Edge: sluice", "X-New: n"],
+      lacks: ["X-Debug", "X_Debug", "X-Edge: forged", "X_Edge", "Forwarded:"]),
     ForwardingRow(
       name: "a route cannot break the handshake or speak for the identity",
       change: {

@@ -110,6 +110,9 @@ import Testing
       ("GET ws://a:80?q HTTP/1.1\r\nHost: a\r\n\r\n", "/?q", "a"),
       ("GET https://[::1]:1/ HTTP/1.1\r\nHost: [::1]:1\r\n\r\n", "/", "[::1]"),
       ("OPTIONS * HTTP/1.1\r\nHost: a\r\n\r\n", "*", "a"),
+      ("OPTIONS http://a HTTP/1.1\r\nHost: a\r\n\r\n", "*", "a"),
+      ("OPTIONS http://a/ HTTP/1.1\r\nHost: a\r\n\r\n", "/", "a"),
+      ("OPTIONS http://a?q HTTP/1.1\r\nHost: a\r\n\r\n", "/?q", "a"),
       ("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\nContent-Length: 5\r\n\r\n", "/", "a"),
       ("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: Chunked\r\n\r\n", "/", "a"),
     ])
