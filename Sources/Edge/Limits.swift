@@ -1,3 +1,5 @@
+internal import HTTP2
+
 /// The limits of the data plane that no configuration sets. Those that one sets are in
 /// Configuration's `Limits` and in the rules of routes and groups.
 enum Limits {
@@ -36,6 +38,13 @@ enum Limits {
   /// The part of `shutdown_grace` that is kept for the last close frames to be answered, at most
   /// ``closeTimeout``.
   static let graceTailDivisor = 4
+  /// How long a peer may take nothing while the queues are so full that newcomers are refused, and how often
+  /// is looked for such peers.
+  static let sparedTimeout = Duration.seconds(10)
+  static let makesRoomInterval = Duration.seconds(1)
+  /// How much longer than one that has never taken anything a peer may wait that has: a slow network shows
+  /// it now and then only.
+  static let takerHeadStart = Duration.seconds(2)
   /// Octets of queues that each worker has at least, whatever its part of the budget is.
   static let queuedByteCountMin = 128 * 1024
   /// Over how long the tunnels of a server that was declared dead are closed: they are of no use to
@@ -53,8 +62,8 @@ enum Limits {
   /// The window of an HTTP/2 connection. What has come counts against its stream alone.
   static let connectionWindowByteCount = 4 * 1024 * 1024
   /// Octets that may wait for an HTTP/2 client before it is not read any more: it can only have asked
-  /// for them.
-  static let unreadAnswersByteCountMax = 256 * 1024
+  /// for them. More than its streams' content can be, of which as much waits for the socket as for that.
+  static let unreadAnswersByteCountMax = 2 * Session.outputByteCountMax + 64 * 1024
   /// How long an HTTP/2 client with open streams may be silent before it is asked whether it is there,
   /// and how long it may take to say so.
   static let pingInterval = Duration.seconds(45)

@@ -49,6 +49,9 @@ struct ServerPool: ~Copyable {
   ) -> Int {
     let slot = Int(token.slot)
     let shelf = self.places[slot].shelf
+    var stream = stream
+    // The turn was its borrower's: nobody would tell the next one of it.
+    stream.waitsForTurn = false
     self.places[slot].stream = consume stream
     self.places[slot].borrower = nil
     self.places[slot].idleUntil = deadline

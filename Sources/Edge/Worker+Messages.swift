@@ -90,6 +90,9 @@ extension Worker {
       } else {
         self.connections[slot].drain(&self.bench)
         self.reap(slot)
+        // It may have been the begin of an HTTP/2 connection, whose streams take what came from where
+        // the next one's is read to.
+        self.settleStreams()
       }
     }
     self.close(tunnels, over: span)
@@ -98,24 +101,42 @@ extension Worker {
 
   mutating func cutAll() {
     self.cutAt = nil
-    for slot in 0..<self.connections.slotCount where self.connections.isLive(slot) {
-      self.connections[slot].cut(&self.bench)
-      self.reap(slot)
+    // Streams first: their last frames go out with the connections that carry them.
+    for carries in [false, true] {
+      for slot in 0..<self.connections.slotCount where self.connections.isLive(slot) {
+        guard self.connections[slot].isCarrier == carries else { continue }
+        self.connections[slot].cut(&self.bench)
+        self.reap(slot)
+      }
     }
   }
 
-  /// Gives back memory that waits for slow peers, those first that have taken nothing for the longest
-  /// time.
-  mutating func shed() {
-    let slots = 0..<self.connections.slotCount
-    let waiting = slots.compactMap { slot -> (slot: Int, since: Deadline)? in
-      guard self.connections.isLive(slot), let since = self.connections[slot].stalledSince else {
-        return nil
-      }
-      return (slot, since)
+  /// Gives back memory that waits for slow peers: of any where it is too much, and where it is so much that
+  /// newcomers are refused, of those that have taken nothing for some time.
+  mutating func makeRoom() {
+    if self.bench.isOverBudget {
+      self.shed(after: .zero)
+    } else if self.bench.now >= self.makesRoomAt {
+      self.makesRoomAt = self.bench.now.advanced(by: Limits.makesRoomInterval)
+      self.shed(after: Limits.sparedTimeout)
+    }
+    // Streams are told of by the connections that carry them.
+    self.flushCarriers()
+  }
+
+  /// Sheds those first that have taken nothing for the longest time, at least for `timeout`.
+  private mutating func shed(after timeout: Duration) {
+    var waiting: [(slot: Int, since: Deadline)] = []
+    for slot in 0..<self.connections.slotCount where self.connections.isLive(slot) {
+      guard let since = self.connections[slot].stalledSince(self.bench),
+        since.advanced(by: timeout) <= self.bench.now
+      else { continue }
+      waiting.append((slot, since))
     }
     for (slot, _) in waiting.sorted(by: { $0.since < $1.since }) {
       guard !self.bench.hasShedEnough else { return }
+      // A connection takes its streams along.
+      guard self.connections.isLive(slot) else { continue }
       self.connections[slot].shed(&self.bench)
       self.reap(slot)
     }

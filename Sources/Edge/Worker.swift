@@ -15,6 +15,8 @@ struct Worker: ~Copyable {
   var listeners: [Listener]
   /// When accepting goes on after descriptors ran out; `nil` while it is not paused.
   var acceptsAgainAt: Deadline?
+  /// When memory is looked for next, while there is little left.
+  var makesRoomAt = Deadline(nanoseconds: 0)
   /// When what is left of a draining worker is cut.
   var cutAt: Deadline?
   /// Tokens that go on in this turn; kept for its memory.
@@ -50,7 +52,7 @@ struct Worker: ~Copyable {
       self.passDeadlines()
       self.settleRooms()
       self.flushCarriers()
-      if self.bench.isOverBudget { self.shed() }
+      if self.bench.isNearBudget { self.makeRoom() }
     }
     _ = self.bench.servers.closeIdle(&self.bench.scratch)
     self.bench.mailbox.close()

@@ -251,10 +251,11 @@ extension Forwarding {
     return value
   }
 
-  /// RFC 7239 §4: `for`, `proto` and `host`. An IPv6 address stands in brackets and quotes (§6).
+  /// RFC 7239 §4: `for`, `proto` and `host`. An IPv6 address stands in brackets and quotes (§6), what is no
+  /// address behind an underscore (§6.3).
   private func writeElement(of client: RequestHead, into octets: inout [UInt8]) {
     octets.append(literal: "for=")
-    let address = self.clientAddress
+    let address = self.clientAddress == "unix" ? "_unix" : self.clientAddress
     // Of addresses only those of IPv6 have a colon; parsing it anew costs as much as all the rest.
     let isBare = address.utf8.span.contains(.colon) && address.utf8.first != .leftBracket
     octets.append(quotedIfNeeded: isBare ? "[\(address)]" : address)

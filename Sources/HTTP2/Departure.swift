@@ -25,6 +25,7 @@ internal import Net
     guard unsafe self.engine.pointee.streams[stream].facts.contains(.owesEnd) else {
       return Int(NGHTTP2_ERR_DEFERRED.rawValue)
     }
+    unsafe self.engine.pointee.streams[stream].facts.remove(.owesEnd)
     unsafe flags.pointee |= NGHTTP2_DATA_FLAG_EOF.rawValue
     return 0
   }

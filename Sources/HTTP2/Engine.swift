@@ -83,7 +83,9 @@ extension Engine {
     if endsStream { self.streams[stream].facts.insert(.endedThere) }
     self.restraints.earnByRequest()
     do throws(HeadError) {
-      self.events.append(.request(stream, try block.request(), endsStream: endsStream))
+      let head = try block.request()
+      if head.method == "CONNECT" { self.streams[stream].facts.insert(.isConnect) }
+      self.events.append(.request(stream, head, endsStream: endsStream))
     } catch {
       self.events.append(.refused(stream, error, endsStream: endsStream))
     }
@@ -92,6 +94,8 @@ extension Engine {
 
   /// Takes the trailers of a stream. False where they break a rule.
   mutating func takeTrailers(of stream: StreamID) -> Bool {
+    // RFC 9113 §8.5: nothing but DATA on the stream of a CONNECT.
+    guard !self.streams[stream].facts.contains(.isConnect) else { return false }
     guard let block = self.block.take() else { return true }
     guard self.streams[stream].isListening else { return true }
     do throws(HeadError) {
@@ -151,6 +155,10 @@ extension Engine {
 
 extension Engine {
   var hasBlocked: Bool { !self.blocked.isEmpty }
+
+  func isAnyBlocked(where matches: (StreamID) -> Bool) -> Bool {
+    self.blocked.contains(where: matches)
+  }
 
   /// Puts a stream into the line, behind all others.
   mutating func block(_ stream: StreamID, _ awaited: StreamState.Facts) {
@@ -229,6 +237,10 @@ extension Engine {
 
   mutating func endHere(_ stream: StreamID, owesEnd: Bool) {
     self.streams[stream].facts.insert(owesEnd ? [.endsHere, .owesEnd] : .endsHere)
+  }
+
+  func owesEnd(_ stream: StreamID) -> Bool {
+    self.isOpen(stream) && self.streams[stream].facts.contains(.owesEnd)
   }
 
   mutating func beginReset(_ stream: StreamID) -> Bool {

@@ -86,6 +86,11 @@ extension Session {
     self.settle(code, stream, &pool)
   }
 
+  /// Whether the end of the answer was given and is still to go out: it waits for a window.
+  public func owesEnd(_ stream: StreamID) -> Bool {
+    unsafe self.engine.pointee.owesEnd(stream)
+  }
+
   /// Closes the stream at once (RST_STREAM). Nothing if it is closed already.
   public mutating func reset(
     _ stream: StreamID, _ code: ErrorCode, _ pool: inout ChunkPool

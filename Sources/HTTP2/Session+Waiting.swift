@@ -25,8 +25,17 @@ extension Session {
     self.wake()
   }
 
-  /// Whether streams wait for room.
-  public var hasWaiting: Bool { unsafe self.engine.pointee.hasBlocked }
+  /// Whether streams wait though they have some room: for ``noteWaitIsOver()``, when it is time. One whose
+  /// window is shut waits for the client.
+  public var hasWaiting: Bool {
+    let raw = unsafe self.raw
+    guard unsafe self.engine.pointee.hasBlocked,
+      unsafe nghttp2_session_get_remote_window_size(raw) > 0
+    else { return false }
+    return unsafe self.engine.pointee.isAnyBlocked { stream in
+      unsafe nghttp2_session_get_stream_remote_window_size(raw, stream.number) > 0
+    }
+  }
 
   /// Wakes the streams that have any room at all: windows have been let open for long enough. A client
   /// may want no more than it has asked for (RFC 1122 §4.2.3.4 has an override timeout, too).

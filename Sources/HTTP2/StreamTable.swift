@@ -28,6 +28,8 @@ struct StreamState {
     static let waiting: Facts = [.isBlocked, .awaitsWindow, .awaitsConnection]
     /// Its last frame used up a window that was tiny.
     static let endedTiny = Facts(rawValue: 1024)
+    /// It was asked for with CONNECT.
+    static let isConnect = Facts(rawValue: 2048)
   }
 
   var number: Int32 = 0

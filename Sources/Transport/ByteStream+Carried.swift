@@ -40,6 +40,13 @@ extension ByteStream {
     }
   }
 
+  /// By what a stream of an HTTP/2 connection broke, also behind an end that was read before; `nil` where
+  /// it has not, and for a socket.
+  public borrowing func streamFault(_ scratch: borrowing Scratch) -> StreamFault? {
+    guard let carried = self.carried else { return nil }
+    return scratch.carriers[carried.carrier].fault(of: carried.id).map { .stream($0) }
+  }
+
   /// Sends what stands in a buffer, and queues what finds no room.
   mutating func send(
     _ carried: Carried, _ octets: inout Buffer, isLast: Bool = false,
@@ -145,12 +152,14 @@ extension ByteStream {
     assert(self.carried == nil && self.queuedByteCount == 0)
     scratch.carriers[carrier].session.collect(&scratch.pool)
     if self.isPlain {
+      scratch.carriers[carrier].sentByteCount &+= scratch.carriers[carrier].session.output.count
       self.queue.append(contentsOf: &scratch.carriers[carrier].session.output)
       if let fault = self.flush(&scratch) { return fault }
     } else {
       while !scratch.carriers[carrier].session.output.isEmpty, self.queue.isEmpty {
         _ = scratch.carriers[carrier].session.output.take(
           into: &scratch.outbound, upTo: scratch.outbound.freeCount, sparing: &scratch.pool)
+        scratch.carriers[carrier].sentByteCount &+= scratch.outbound.count
         if let fault = self.sendOutbound(&scratch) { return fault }
       }
     }
@@ -177,9 +186,9 @@ extension Scratch {
     self.keptByteCount += self.carriers[carrier].keptByteCount - before
   }
 
-  /// Clients that have not confirmed ends do not have to any more.
-  public mutating func endLingering(_ carrier: Int) {
-    self.carriers[carrier].endLingering(&self.pool)
+  /// Clients that have not confirmed ends since they were looked at last do not have to any more.
+  public mutating func lookAtLingering(_ carrier: Int) {
+    self.carriers[carrier].lookAtLingering(&self.pool)
   }
 
   /// An HTTP/2 connection has something to send at the end of the turn.

@@ -89,7 +89,12 @@ public struct ByteStream: ~Copyable {
   /// none do. A slow peer takes the kernel's for a long time before readiness tells of it.
   public borrowing func untakenByteCount() -> Int {
     guard self.carried == nil else { return self.queuedByteCount }
-    return self.queuedByteCount == 0 ? 0 : self.queuedByteCount + self.socket.untakenByteCount()
+    return self.queuedByteCount == 0 ? 0 : self.undeliveredByteCount()
+  }
+
+  /// Octets that wait for the peer of a socket in all, the kernel's included.
+  public borrowing func undeliveredByteCount() -> Int {
+    self.queuedByteCount + self.socket.untakenByteCount()
   }
 
   /// The version of TLS, `nil` on a plain stream.

@@ -35,6 +35,10 @@ public struct Carrier: ~Copyable {
   public private(set) var isDead = false
   /// Whether no stream has begun yet.
   public private(set) var isUnused = true
+  /// Whether a stream has begun or ended since ``takeStir()``.
+  private var isStirred = false
+  /// Octets of frames that went to the socket.
+  public internal(set) var sentByteCount = 0
 
   /// Whether it has no streams.
   public var isQuiet: Bool { self.streamCount == 0 && self.lingeringCount == 0 }
@@ -69,6 +73,9 @@ public struct Carrier: ~Copyable {
     var hasEnded = false
     /// Whether the end was sent.
     var isEnded = false
+    /// How often it was looked at since its connection has left, while the client has the end still to
+    /// confirm, or to let pass; `nil` where nothing is awaited.
+    var lookCount: Int?
     var fault: ErrorCode?
   }
 }
@@ -86,7 +93,17 @@ extension Carrier {
       id: id, token: token, windowByteCount: self.windowByteCount, hasEnded: hasEnded)
     self.streamCount += 1
     self.isUnused = false
+    self.isStirred = true
   }
+
+  /// Whether a stream has begun or ended since this was asked last.
+  public mutating func takeStir() -> Bool {
+    defer { self.isStirred = false }
+    return self.isStirred
+  }
+
+  /// By what a stream broke; `nil` where it has not.
+  func fault(of id: StreamID) -> ErrorCode? { self.inlets[id.slot].fault }
 
   /// Who takes what comes on a stream; `nil` where nobody does any more.
   public func taker(of id: StreamID) -> Token? {
@@ -131,14 +148,16 @@ extension Carrier {
     self.forgetKept(id)
     self.inlets[id.slot].token = nil
     self.streamCount -= 1
+    self.isStirred = true
     let inlet = self.inlets[id.slot]
     guard !self.isDead else { return }
     guard inlet.fault == nil, !(inlet.isEnded && inlet.hasEnded) else {
       return self.session.release(id)
     }
-    if inlet.isEnded, inlet.isTunnel, !isAborted {
+    if inlet.isEnded, !isAborted, inlet.isTunnel || self.session.owesEnd(id) {
       // RFC 8441 §5: the end of both sides stands for an orderly end of the connection, and the client's
-      // is on its way.
+      // is on its way. RFC 9113 §8.1: an answer that is complete has its end behind it before a reset.
+      self.inlets[id.slot].lookCount = 0
       self.lingeringCount += 1
       return
     }
@@ -152,24 +171,25 @@ extension Carrier {
   public mutating func passOver(_ id: StreamID, count: Int, isOver: Bool) {
     guard id.slot < self.inlets.count, self.inlets[id.slot].id == id else { return }
     if count > 0 { self.session.consume(count, of: id) }
-    guard isOver, self.lingeringCount > 0 else { return }
+    guard isOver, self.inlets[id.slot].lookCount != nil else { return }
+    self.inlets[id.slot].lookCount = nil
     self.lingeringCount -= 1
     self.session.release(id)
-    self.inlets[id.slot].hasEnded = true
   }
 
-  /// Clients that have not confirmed an end do not have to any more.
-  public mutating func endLingering(_ pool: inout ChunkPool) {
-    guard self.lingeringCount > 0 else { return }
+  /// Clients that have not confirmed an end since they were looked at last do not have to any more.
+  mutating func lookAtLingering(_ pool: inout ChunkPool) {
     for index in self.inlets.indices {
-      let inlet = self.inlets[index]
-      guard inlet.token == nil, inlet.isTunnel, inlet.isEnded, !inlet.hasEnded, inlet.fault == nil
-      else { continue }
-      self.session.reset(inlet.id, .noError, &pool)
-      self.session.release(inlet.id)
-      self.inlets[index].hasEnded = true
+      guard let count = self.inlets[index].lookCount else { continue }
+      guard count > 0 else {
+        self.inlets[index].lookCount = 1
+        continue
+      }
+      self.inlets[index].lookCount = nil
+      self.lingeringCount -= 1
+      self.session.reset(self.inlets[index].id, .noError, &pool)
+      self.session.release(self.inlets[index].id)
     }
-    self.lingeringCount = 0
   }
 }
 
@@ -273,6 +293,13 @@ extension Carrier {
     self.inlets[id.slot].arrived = 0..<0
     // Whoever took it may have left meanwhile.
     guard self.inlets[id.slot].token != nil else { return }
+    let start = self.inlets[id.slot].keptStart
+    if start > 0, start >= self.inlets[id.slot].kept.count / 2 {
+      // What was taken goes, as often as it pays: a window that is never quite empty is not to keep all
+      // that ever came.
+      self.inlets[id.slot].kept.removeSubrange(0..<start)
+      self.inlets[id.slot].keptStart = 0
+    }
     frames.copy(arrived, onto: &self.inlets[id.slot].kept)
     self.keptByteCount += arrived.count
   }

@@ -21,8 +21,11 @@ extension Tunnel {
   /// A peer took some of what waited for it: it is as alive as one that says something.
   public mutating func took(_ side: Side, now: Deadline) {
     self.spokeAt = now
-    self.watches[side].tookAt = now
+    self.watches[side].took(now: now)
   }
+
+  /// Whether `side` was ever seen to take some of what waited for it.
+  public func hasTaken(_ side: Side) -> Bool { self.watches[side].hasTaken }
 
   /// Since when `side` has taken nothing of what waits for it; `nil` where nothing waits.
   public func stalledSince(_ side: Side) -> Deadline? { self.watches[side].stalledSince }

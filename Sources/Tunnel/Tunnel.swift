@@ -92,6 +92,9 @@ public struct Tunnel: ~Copyable {
   /// either.
   public var isOver: Bool { self.isDone(.downstream) && self.isDone(.upstream) }
 
+  /// Whether `side` has said, or shown, that it sends nothing more.
+  public func hasEnded(_ side: Side) -> Bool { self.flows[side].hasEnded }
+
   /// Whether nothing more is awaited from `side`. A client that has answered a close frame, or been
   /// answered, has said its last; but it is for the server to end a connection (RFC 6455 §7.1.1), as
   /// the one that ends it first has to remember it. A peer that takes nothing is not waited for.

@@ -10,8 +10,9 @@ struct Watch: ~Copyable, Sendable {
   private(set) var askedAt: Deadline?
   /// Whether that ping was put behind what already waited, and cannot have been seen yet.
   private var isPingQueued = false
-  /// When it last took some of what waited for it.
-  var tookAt: Deadline
+  /// When it last took some of what waited for it, and whether it ever did.
+  private(set) var tookAt: Deadline
+  private(set) var hasTaken = false
   /// Since when it has taken nothing of what waits for it; `nil` where nothing waits.
   private(set) var stalledSince: Deadline?
   /// What waited for it, the kernel's part included, when that was last looked at.
@@ -21,6 +22,12 @@ struct Watch: ~Copyable, Sendable {
   init(begunAt now: Deadline) {
     self.heardAt = now
     self.tookAt = now
+  }
+
+  /// It took some of what waited for it.
+  mutating func took(now: Deadline) {
+    self.tookAt = now
+    self.hasTaken = true
   }
 
   /// A ping goes to it, behind what waits.

@@ -85,8 +85,11 @@ struct AnswerTests {
     talk.session.end(stream, trailers: Fields(), &talk.pool)
     let frames = talk.frames()
     #expect(frames == ["DATA 1 abc"])
+    let owes = talk.session.owesEnd(stream)
     let events = talk.hear(.windowUpdate(1, 1))
     let rest = talk.frames()
+    let owesStill = talk.session.owesEnd(stream)
+    #expect([owes, owesStill] == [true, false])
     #expect(rest == ["DATA 1 end "])
     // The stream has ended here, and waits for nothing.
     #expect(events == [])

@@ -136,6 +136,24 @@ struct FlowTests {
     #expect(room == 10)
   }
 
+  @Test(
+    "who waits with a window that is open has to be looked at, who waits for the client has not")
+  func waiting() throws {
+    var talk = try Conversation(settings: [(4, 3)])
+    let stream = try talk.open(1)
+    _ = talk.send("abcdef", on: stream)
+    let isShut = talk.session.hasWaiting
+    _ = talk.hear(.settings([(4, 1000)]))
+    _ = talk.send(Self.octets(2000), on: stream)
+    let isShutAgain = talk.session.hasWaiting
+    let events = talk.hear(.windowUpdate(1, 1))
+    let isOpen = talk.session.hasWaiting
+    talk.session.noteWaitIsOver()
+    #expect([isShut, isShutAgain, isOpen] == [false, false, true])
+    #expect(events == [])
+    #expect(talk.events() == ["writable 1"])
+  }
+
   @Test("streams that wait and go are not told")
   func waitingAndGone() throws {
     var talk = try Conversation(settings: [(4, 0)])

@@ -168,6 +168,19 @@ struct RequestTests {
     #expect(frames == ["RST_STREAM 1 PROTOCOL_ERROR"])
   }
 
+  @Test("no fields follow those of a CONNECT (RFC 9113 §8.5)")
+  func fieldsBehindConnect() throws {
+    var rules = Conversation.rules
+    rules.offersWebSocket = true
+    var talk = try Conversation(rules)
+    let lines = Frame.head("CONNECT", "/chat") + [(":protocol", "websocket")]
+    let events = talk.hear(
+      .headers(1, lines.sorted { $0.0 < $1.0 }), .headers(1, [("x-sum", "7")], ends: true))
+    let frames = talk.frames()
+    #expect(events == ["request 1 CONNECT websocket /chat", "reset 1 PROTOCOL_ERROR"])
+    #expect(frames == ["RST_STREAM 1 PROTOCOL_ERROR"])
+  }
+
   @Test("the client's reset, and its GOAWAY")
   func resets() throws {
     var talk = try Conversation()

@@ -5,6 +5,7 @@ The limits are those of Sources/HTTP2/Restraints.swift; clients in use stay far 
 
 import random
 import socket
+import threading
 from contextlib import suppress
 
 import pytest
@@ -20,7 +21,8 @@ from harness.http2_frames import (
     CONTINUATION, DATA, END_HEADERS, END_STREAM, ENHANCE_YOUR_CALM, HEADERS, PADDED, PRIORITY,
     frames, get, ping, raw, reset, settings, window_update,
 )  # fmt: skip
-from harness.wire import TEXT
+from harness.http2_frames import settings as settings_frame
+from harness.wire import BINARY, TEXT, tunnel
 
 MIB = 1 << 20
 # What one attack may cost the edge: it has ended by then, whatever is still sent.
@@ -329,6 +331,46 @@ def test_answers_that_are_never_read(edge, enter, backend, bystander):
     for _ in range(50):
         bystander.check()
     assert edge.resident - resident < 100 * MIB
+
+
+@pytest.mark.timeout(120)
+def test_answers_that_no_window_is_opened_for(enter):
+    """They fill the budget: theirs goes then, not that of one who takes slowly, and not newcomers'."""
+    backend = enter(MixedBackend())
+    settings = configuration(
+        backend.url, listeners=LISTENERS, route={"http": True, "heartbeat": "off"}, workers=1,
+        limits={"queued": "8MiB"},
+    )  # fmt: skip
+    edge = enter(Edge(settings))
+    slow = enter(tunnel(edge.address, receive_buffer=65_536))
+    server = backend.take()
+    is_over = threading.Event()
+
+    def push():
+        with suppress(OSError):
+            while not is_over.is_set():
+                server.send_frame(BINARY, bytes(60_000))
+
+    def take():
+        with suppress(OSError):
+            while slow.socket.recv(20_000) and not is_over.wait(0.05):
+                pass
+
+    threads = [threading.Thread(target=each, daemon=True) for each in (push, take)]
+    for each in threads:
+        each.start()
+    for _ in range(4):
+        peer = enter(frames(edge.address, first=settings_frame((4, 0))))
+        peer.send(*(peer.head(number_of(n), get("/bytes/1000000")) for n in range(128)))
+    eventually(lambda: edge.records("request", reason="shed"), "some to be shed", 30)
+
+    def is_served():
+        with client(edge.address) as newcomer:
+            return newcomer.ask("/bytes/10").status == 200
+
+    eventually(is_served, "a newcomer to be served", 30)
+    assert not edge.records("tunnel"), "one that takes something was cut off"
+    is_over.set()
 
 
 def test_acknowledgements_that_are_never_read(edge, enter, bystander):

@@ -4,7 +4,8 @@ import time
 from contextlib import suppress
 
 import pytest
-from hyperframe.frame import HeadersFrame, PingFrame
+from hpack import Encoder
+from hyperframe.frame import DataFrame, GoAwayFrame, HeadersFrame, PingFrame
 
 from harness.backends import free_port
 from harness.conditions import eventually
@@ -12,8 +13,11 @@ from harness.edge import Edge, configuration
 from harness.ends import Ends
 from harness.http2 import LISTENERS, Client, ErrorCodes, client
 from harness.http2_backend import MixedBackend, content
-from harness.http2_frames import PREFACE, frames, get
-from harness.wire import connect
+from harness.http2_frames import (
+    ACK, END_HEADERS, HEADERS, PING, PREFACE, Frames, data, frames, get, raw, reset, window_update,
+)  # fmt: skip
+from harness.http2_frames import settings as setting_frame
+from harness.wire import BINARY, connect
 
 NOTICE = (1 << 31) - 1
 TUNNELS = 12
@@ -56,6 +60,22 @@ def test_an_idle_connection(start):
     assert 0.8 < time.monotonic() - begin < 5
     assert (goaway.error_code, goaway.last_stream_id) == (ErrorCodes.NO_ERROR, 1)
     connection.read_to_end()
+
+
+def test_idleness_begins_with_the_end_of_the_last_stream(start, backend):
+    """However long that was silent before."""
+    edge, connection = start(limits={"keepalive_timeout": "1s"})
+    held = connection.request("/held")
+    for _ in range(2):
+        with client(edge.address) as clock:
+            assert clock.ask("/bytes/10").status == 200
+            clock.await_goaway()
+    backend.released.set()
+    assert held.answer().status == 200
+    # Less than the timeout, and long for a GOAWAY that is on its way.
+    connection.turn(0.3)
+    assert not connection.goaways
+    assert connection.ask("/bytes/10").status == 200
 
 
 def test_pings_are_no_requests(start):
@@ -132,6 +152,27 @@ def test_a_drain_of_an_idle_connection(start):
     assert connection.goaways[-1].error_code == ErrorCodes.NO_ERROR
     assert time.monotonic() - begin < 18
     assert edge.wait_for_exit(5) == 0
+
+
+def test_clients_that_begin_while_a_drain_begins(enter, backend):
+    """The content of the first one's request lies where the next one's frames are read to."""
+    settings = configuration(
+        backend.url, listeners=LISTENERS, route={"http": True}, workers=1, shutdown_grace="2s"
+    )
+    edge = enter(Edge(settings, options=["--no-watch"]))
+    # So many that the others begin while the worker is still busy with these.
+    silent = [enter(connect(edge.address)) for _ in range(1_500)]
+    late = [enter(connect(edge.address)) for _ in range(4)]
+    eventually(lambda: edge.descriptor_count > 1_504, "all to be accepted")
+    block = Encoder().encode(get("/digest", method="POST"), huffman=False)
+    request = raw(HEADERS, 1, block, flags=END_HEADERS) + data(1, bytes(15_000)) * 4
+    edge.signal()
+    assert silent[0].read_to_end() == b""
+    for wire in late:
+        with suppress(OSError):
+            wire.send(PREFACE + setting_frame((4, 0)) + request)
+        request = b""
+    assert edge.wait_for_exit(20) == 0, edge.text
 
 
 def test_a_download_during_a_drain(start, backend):
@@ -307,3 +348,34 @@ def test_a_client_that_answers_no_ping(start, backend, enter):
     peer.read_to_end()
     assert not connection.is_lost
     ends.check_passes()
+
+
+@pytest.mark.timeout(180)
+def test_a_client_that_takes_an_answer_slowly(start, backend, enter):
+    """For longer than a minute, while megabytes wait in the kernel; it stays, and its tunnel, too."""
+    edge, _ = start()
+    wire = connect(edge.address, receive_buffer=65_536)
+    peer = enter(Frames(wire, first=setting_frame((4, NOTICE))))
+    peer.send(window_update(NOTICE - 65_535))
+    peer.connect(1)
+    assert peer.next(HeadersFrame, 1)
+    server = backend.take()
+    peer.ask(3, "/endless")
+    taken, end = 0, time.monotonic() + 70
+    while time.monotonic() < end:
+        each = peer.read()
+        assert each is not None and not isinstance(each, GoAwayFrame), f"{taken} octets, {each}"
+        if isinstance(each, PingFrame) and "ACK" not in each.flags:
+            peer.send(raw(PING, payload=each.opaque_data, flags=ACK))
+        elif isinstance(each, DataFrame):
+            taken += each.octet_count
+            peer.streams[3].content.clear()
+            if taken > 20_000_000:
+                # What makes it slow, behind a quick begin for which the kernel's buffers grew.
+                time.sleep(each.octet_count / 200_000)
+    peer.send(reset(3))
+    server.send_frame(BINARY, b"still there")
+    peer.streams[1].content.clear()
+    while not peer.streams[1].content:
+        assert peer.read()
+    assert peer.streams[1].content.endswith(b"still there")

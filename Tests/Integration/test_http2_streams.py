@@ -8,7 +8,7 @@ import threading
 from contextlib import suppress
 
 import pytest
-from hyperframe.frame import DataFrame, PingFrame
+from hyperframe.frame import DataFrame, PingFrame, WindowUpdateFrame
 
 from harness.authority import pair
 from harness.backends import ScriptedBackend
@@ -17,9 +17,10 @@ from harness.edge import Edge, configuration
 from harness.ends import Ends
 from harness.http2 import LISTENERS, ErrorCodes, check_refusal, client
 from harness.http2_backend import MixedBackend, content
-from harness.http2_frames import frames, ping, settings, window_update
+from harness.http2_frames import Came, data, frames, get, ping, settings, window_update
+from harness.http_recorder import answered, chunked
 from harness.web import Answer, WebServer
-from harness.wire import BINARY, frame
+from harness.wire import BINARY, frame, frame_of
 
 KIB, MIB = 1 << 10, 1 << 20
 # What one stream may hold in the edge: its window, what waits behind it, and the kernel's buffers.
@@ -220,6 +221,67 @@ def test_an_upload_that_nobody_reads(connection, pairs):
     assert 64 * KIB <= stuff(stream, bytes(16_000)) < HELD_MAX
     pairs(connection).check_passes()
     stream.reset()
+
+
+def pour(peer, number, octets, total):
+    """Sends a frame of content over and over, as much as the windows allow, until that is so much."""
+    windows = {0: 65_535, number: peer.announced.get(4, 65_535)}
+    piece, sent = data(number, octets), 0
+    while sent < total:
+        if count := min(windows.values()) // len(octets):
+            peer.send(piece * count)
+            sent += count * len(octets)
+            windows = {key: each - count * len(octets) for key, each in windows.items()}
+        else:
+            each = peer.next(WindowUpdateFrame)
+            windows[each.stream_id] += each.window_increment
+
+
+def test_an_upload_that_is_never_quite_taken(enter):
+    """A throttled client keeps its window full: what was taken of it is not kept as well."""
+    backend = enter(MixedBackend())
+    limits = {"bytes": {"rate": "4MiB/s", "burst": "4MiB", "exceed": "throttle"}}
+    route = {"limits": limits, "heartbeat": "off"}
+    edge = enter(Edge(configuration(backend.url, listeners=LISTENERS, route=route)))
+    peer = enter(frames(edge.address))
+    peer.connect(1)
+    server = backend.take()
+
+    def take():
+        with suppress(OSError):
+            while server.socket.recv(1 << 20):
+                pass
+
+    threading.Thread(target=take, daemon=True).start()
+    before = edge.resident
+    pour(peer, 1, frame_of(16_384, masked=True), 48 * MIB)
+    assert edge.resident - before < 20 * MIB
+
+
+def test_an_end_behind_a_window_that_is_used_up(enter):
+    """It waits; and a request that goes on is no reason to reset the stream before it (§8.1)."""
+    release = threading.Event()
+
+    def script(wire):
+        wire.send(answered(b"", ("Transfer-Encoding", "chunked"), length=False))
+        wire.send(chunked(bytes(65_535)).removesuffix(b"0\r\n\r\n"))
+        assert release.wait(10)
+        wire.send(b"0\r\n\r\n")
+        wire.read_to_end()
+
+    backend = enter(ScriptedBackend(script))
+    route = {"http": True}
+    edge = enter(Edge(configuration(backend.url, listeners=LISTENERS, route=route)))
+    peer = enter(frames(edge.address))
+    peer.send(peer.head(1, get("/", method="POST"), ends=False), window_update(1 << 20))
+    while len(peer.streams.setdefault(1, Came()).content) < 65_535:
+        assert peer.read()
+    release.set()
+    edge.wait_for("request", reason="answered")
+    assert peer.is_alive() and not peer.streams[1].is_over
+    peer.send(window_update(1, 1))
+    assert peer.answer(1).status == 200
+    assert peer.is_alive()
 
 
 def test_a_connection_that_is_not_read_at_all(edge, enter, backend):

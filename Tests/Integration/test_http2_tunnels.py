@@ -4,12 +4,15 @@ import time
 from contextlib import suppress
 
 import pytest
+from hyperframe.frame import HeadersFrame
 from test_closing import TABLE
 
 from harness import http2, tokens
 from harness.admin import ANYWHERE, Admin, metric
+from harness.conditions import eventually
 from harness.ends import SIDES, HeldBackend
 from harness.http2 import LISTENERS, check_refusal, client
+from harness.http2_frames import frames
 from harness.rooms import SUBPROTOCOL, hear, open_wire, query_of, say
 from harness.rooms import configuration as rooms_configuration
 from harness.edge import Edge, configuration
@@ -126,6 +129,38 @@ def test_a_client_that_leaves_without_a_close(open_tunnel, leave):
         record = ends.record()
         seen.append((code, *(record[key] for key in ("closed_by", "reason", "close_code"))))
     assert seen[0] == seen[1]
+
+
+@pytest.mark.parametrize("leave", [leave_by_reset, leave_by_loss])
+def test_a_client_that_is_gone_behind_its_end(open_tunnel, leave):
+    """A server that goes on talking learns of it."""
+    ends = open_tunnel(route={"heartbeat": "off"})
+    ends.client.shutdown_write()
+    ends.server.send_frame(TEXT, b"is anybody there?")
+    assert ends.client.read_frame()[1] == b"is anybody there?"
+    leave(ends)
+
+    def is_told():
+        try:
+            ends.server.send_frame(TEXT, b"or not?")
+        except OSError:
+            return True
+        return False
+
+    eventually(is_told, "the server's connection to end", 20)
+
+
+def test_fields_on_the_stream_of_a_tunnel(open_tunnel, enter):
+    """RFC 9113 §8.5: nothing but content is sent there, and what else comes breaks the stream."""
+    held = open_tunnel().held
+    peer = enter(frames(held.edge.address))
+    peer.connect(1)
+    assert peer.next(HeadersFrame, 1)
+    server = held.backend.take()
+    peer.send(peer.head(1, [("x-sum", "7")]))
+    assert peer.answer(1) == http2.ErrorCodes.PROTOCOL_ERROR
+    server.read_to_end()
+    assert peer.is_alive()
 
 
 @pytest.mark.parametrize("leave", [server_leaves_by_end, server_leaves_by_reset])

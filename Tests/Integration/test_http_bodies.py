@@ -16,6 +16,7 @@ from harness.edge import Edge
 from harness.http_bodies import Curl, Sender, Serving, digest, in_chunks, pieces, received
 from harness.http_clients import LISTENER, VERSIONS, ask, curl, forwarding, head, read_answer
 from harness.http_recorder import Recorder, answered, chunked
+from harness.web import Answer, WebServer
 from harness.wire import connect
 
 MIB = 1 << 20
@@ -488,3 +489,82 @@ def test_a_slow_body_is_no_silent_one(through):
             time.sleep(0.4)
             wire.send(b"x")
         assert read_answer(wire).status == 200
+
+
+# Octets a second, and how many: far longer than the times below, in which the kernel's buffers, of
+# megabytes, do not say that there is room.
+SLOW = 200_000, 1_800_000
+
+
+def take_slowly(sock, count=SLOW[1]):
+    """Takes so many octets at that pace, unless there is an end; the count."""
+    taken = 0
+    while taken < count and (octets := sock.recv(SLOW[0] // 10)):
+        taken += len(octets)
+        # What makes it slow.
+        time.sleep(len(octets) / SLOW[0])
+    return taken
+
+
+@pytest.mark.parametrize("ends", [False, True], ids=["open", "half-closed"])
+def test_a_client_that_takes_slowly_is_no_silent_one(through, ends):
+    edge = through(serving(64 * MIB), route={"http": {"silence_timeout": "2s"}})
+    with connect(edge.address, receive_buffer=64 << 10) as wire:
+        wire.send(head())
+        if ends:
+            wire.shutdown_write()
+        assert take_slowly(wire.socket) >= SLOW[1]
+
+
+@pytest.mark.parametrize("count", [SLOW[1], 8 * SLOW[1]])
+def test_a_server_that_takes_slowly_is_no_silent_one(enter, count):
+    """Neither while it is given the body, nor while the kernel has the last of that for it."""
+
+    def script(wire):
+        taken = len(wire.buffer)
+        taken += take_slowly(wire.socket, SLOW[1] - taken)
+        while taken < count:
+            taken += len(wire.socket.recv(1 << 20))
+        wire.send(answered())
+
+    server = enter(ScriptedBackend(script, receive_buffer=64 << 10))
+    route = {"http": {"silence_timeout": "2s", "response_timeout": "2s"}}
+    edge = enter(Edge(forwarding(server.url, route=route)))
+    with connect(edge.address) as wire:
+        wire.socket.settimeout(60)
+        wire.send(head("/", ("Content-Length", count), method="POST") + bytes(count))
+        assert read_answer(wire).status == 200
+
+
+@pytest.mark.parametrize("state", ["admitted", "connected"])
+def test_a_client_that_ends_its_side_while_it_waits(enter, authority, localhost, state):
+    """It gets its answer, whatever is awaited when it does."""
+    release = threading.Event()
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(*localhost)
+
+    def script(wire):
+        assert state != "connected" or release.wait(10)
+        wire.socket = context.wrap_socket(wire.socket, server_side=True)
+        wire.read_request()
+        wire.send(answered())
+
+    server = enter(ScriptedBackend(script, reads_head=False))
+    service = enter(WebServer(Answer(200, holds=release if state == "admitted" else None)))
+    settings = forwarding(
+        f"https://localhost:{server.port}", upstream={"tls": {"ca": authority.ca}},
+        route={"auth": {"forward": {"url": service.url}}},
+    )  # fmt: skip
+    edge = enter(Edge(settings))
+    with connect(edge.address) as wire:
+        wire.send(head())
+        eventually(lambda: service.count, "the service to be asked")
+        eventually(lambda: state == "admitted" or server.accepted, "the server's connection")
+        wire.shutdown_write()
+        # Another one's end is seen behind this one's.
+        with connect(edge.address) as other:
+            other.send(b"x\r\n\r\n")
+            assert other.read_response().status == 400
+        release.set()
+        assert read_answer(wire).status == 200
+        assert wire.read_to_end() == b""

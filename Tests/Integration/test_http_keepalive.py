@@ -2,8 +2,10 @@
 
 import os
 import signal
+import socket
 import ssl
 import threading
+from contextlib import suppress
 
 import pytest
 
@@ -11,10 +13,12 @@ from harness.authority import pair
 from harness.backends import ScriptedBackend, echo
 from harness.conditions import Frozen, eventually
 from harness.edge import Edge
+from harness.http2_frames import Frames
 from harness.http_bodies import Sender
 from harness.http_clients import ask, curl, forwarding, head, is_reusable, post, read_answer
 from harness.http_recorder import Recorder, answered, chunked, chunks
-from harness.wire import BINARY, connect, frame, is_refused, tunnel, upgrade_head
+from harness.web import Answer, WebServer
+from harness.wire import BINARY, Wire, connect, frame, is_refused, tunnel, upgrade_head
 
 
 @pytest.fixture
@@ -258,6 +262,20 @@ def test_it_is_used_again_behind_large_answers(through, octets):
     edge = through(lambda request: octets)
     for _ in range(5):
         assert curl(edge.url("/", scheme="http")).code == 0
+    assert edge.server.accepted == 1
+
+
+def test_answers_that_take_several_turns_on_one_connection(through):
+    """More than a turn's receives each: whoever is last in the line leaves nothing there behind."""
+    body = bytes(3_000_000)
+    edge = through(lambda request: answered(body), route={"http": {"silence_timeout": "3s"}})
+    for wire in (edge.server, connect(edge.address)):
+        # All of an answer is in the kernel before the edge comes to its end.
+        wire.socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 8 << 20)
+        wire.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 8 << 20)
+    with wire:
+        for _ in range(80):
+            assert ask(wire, head()).body == body
     assert edge.server.accepted == 1
 
 
@@ -697,6 +715,106 @@ def test_a_new_process_takes_over(enter, held, succeed):
     assert edge.process.wait(10) == 0
     with connect(edge.address) as wire:
         assert ask(wire, head("/fast")).body == b"whole"
+
+
+def test_an_answer_of_the_edges_own_while_it_stops(enter):
+    """Nobody is awaited behind it."""
+    release = threading.Event()
+    service = enter(WebServer(Answer(403, holds=release)))
+    route = {"auth": {"forward": {"url": service.url}}}
+    settings = forwarding("http://127.0.0.1:1", route=route, shutdown_grace="60s")
+    edge = enter(Edge(settings))
+    with connect(edge.address) as wire:
+        wire.send(head())
+        eventually(lambda: service.count, "the service to be asked")
+        edge.signal()
+        eventually(lambda: is_refused(edge.address), "the listener to be gone")
+        release.set()
+        response = read_answer(wire)
+        assert (response.status, response["Connection"]) == (403, "close")
+        assert wire.read_to_end() == b""
+    assert edge.wait_for_exit(20) == 0
+
+
+def open_full(enter, edge):
+    """A connection whose answer has been relayed, and has its tail in the edge as a rule."""
+    path = edge.address.removeprefix("unix:")
+    wire = Wire(enter(socket.socket(socket.AF_UNIX)))
+    wire.socket.connect(path)
+    wire.send(head())
+    # Where the kernel takes less than it does as a rule, the answer is still on its way to the edge.
+    with suppress(AssertionError):
+        edge.wait_for("request", timeout=1)
+    return wire
+
+
+@pytest.mark.parametrize("count", [200_000, 230_000, 260_000, 290_000])
+@pytest.mark.parametrize("way", ["half-close", "stop", "handover"])
+def test_the_tail_of_an_answer_is_not_lost(enter, tmp_path, succeed, count, way):
+    server = enter(Recorder(lambda request: answered(bytes(count))))
+    listeners = [{"address": f"unix:{tmp_path}/edge.sock"}]
+    edge = enter(Edge(forwarding(server.url, listeners=listeners)))
+    wire = open_full(enter, edge)
+    match way:
+        case "half-close":
+            wire.shutdown_write()
+        case "stop":
+            edge.signal()
+        case "handover":
+            succeed(edge)
+    assert read_answer(wire).body == bytes(count)
+    assert wire.read_to_end() == b""
+
+
+def test_a_client_that_takes_none_of_its_answers(through):
+    """It is not heard any more, whoever gives the answers; later it gets one for each request."""
+    edge = through(listener={"redirect_to_https": True, "http2": False})
+    before = edge.resident
+    with connect(edge.address, receive_buffer=16_384) as wire:
+        wire.socket.setblocking(False)
+        request, sent, refusals = head("/" + "x" * 100), 0, 0
+        octets = request * 500
+        while refusals < 500:
+            try:
+                sent += wire.socket.send(octets[sent % len(request):])
+                refusals = 0
+            except BlockingIOError:
+                refusals += 1
+                with connect(edge.address) as other:
+                    assert ask(other, head()).status == 301
+        assert edge.resident - before < 16 << 20
+        wire.socket.settimeout(20)
+        for _ in range(sent // len(request)):
+            assert read_answer(wire).status == 301
+
+
+@pytest.mark.parametrize("version", ["1.1", "2"])
+def test_the_end_of_an_idle_connection_is_told_under_tls(enter, authority, localhost, version):
+    """close_notify, RFC 8446 §6.1: whoever looks knows that nobody has cut it off."""
+    server = enter(Recorder())
+    listeners = [{"address": "127.0.0.1:0", "tls": {"certificates": [pair(localhost)]}}]
+    limits = {"keepalive_timeout": "1s"}
+    edge = enter(Edge(forwarding(server.url, listeners=listeners, limits=limits)))
+    context = authority.client_context()
+    context.set_alpn_protocols(["h2"] if version == "2" else ["http/1.1"])
+    port = int(edge.address.rpartition(":")[2])
+    with (
+        socket.create_connection(("127.0.0.1", port)) as plain,
+        context.wrap_socket(
+            plain, server_hostname="localhost", suppress_ragged_eofs=False
+        ) as secure,
+    ):
+        secure.settimeout(10)
+        if version == "2":
+            peer = Frames(Wire(secure))
+            peer.ask(1)
+            assert peer.answer(1).status == 200
+            assert peer.goaway_code() == 0
+        else:
+            wire = Wire(secure)
+            assert ask(wire, head()).status == 200
+        # Without a close_notify this would raise an error.
+        assert secure.recv(1) == b""
 
 
 def test_requests_that_outlive_the_grace(enter, held):

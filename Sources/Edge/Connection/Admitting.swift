@@ -90,7 +90,8 @@ struct Admitting: ~Copyable {
   }
 
   consuming func handle(_ event: Event, _ bench: inout Workbench) -> Connection {
-    if let reason = bench.noteWaiting(&self.downstream, event) {
+    let isUpgrade = self.admission.purpose.upgrade != nil
+    if let reason = bench.noteWaiting(&self.downstream, event, isUpgrade: isUpgrade) {
       return self.admission.exchange.abandon(self.downstream, .downstream, reason, &bench)
     }
     return .admitting(Owned(self))

@@ -217,7 +217,7 @@ struct Attending: ~Copyable {
   }
 
   /// Since when it has taken nothing of what waits for it.
-  var stalledSince: Deadline? { self.session.waitsSince }
+  mutating func stalledSince() -> Deadline? { self.session.waitsSince }
 
   /// The grace is over. ``close(_:)`` must follow.
   mutating func cut(_ bench: inout Workbench) {

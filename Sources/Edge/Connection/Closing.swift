@@ -9,8 +9,11 @@ struct Closing: ~Copyable {
   private let token: Token
   /// How long the client may take nothing of what waits for it.
   private let stallTimeout: Duration
-  /// What the client had still to take at the last deadline.
-  private var untakenByteCount = Int.max
+  /// What the client had still to take when it was looked at last.
+  private var untakenByteCount = 0
+  /// When it was last seen to take something, and whether it ever was.
+  private var tookAt = Deadline.never
+  private var hasTaken = false
 
   init(
     _ downstream: consuming ByteStream, _ token: Token,
@@ -23,6 +26,8 @@ struct Closing: ~Copyable {
 
   consuming func begin(_ bench: inout Workbench) -> Connection {
     guard self.downstream.end(&bench.scratch) == nil else { return self.close(&bench) }
+    self.tookAt = bench.now
+    self.noteTaken(bench.now)
     self.arm(&bench)
     return self.goOn(&bench)
   }
@@ -36,8 +41,12 @@ struct Closing: ~Copyable {
     // A stale event of the server's side, which is closed.
     guard event.token.registration == 0 else { return .closing(Owned(self)) }
     self.downstream.note(event.readiness)
-    if event.readiness.contains(.writable), self.downstream.flush(&bench.scratch) != nil {
-      return self.close(&bench)
+    if event.readiness.contains(.writable) {
+      let before = self.downstream.queuedByteCount
+      guard self.downstream.flush(&bench.scratch) == nil else { return self.close(&bench) }
+      if self.downstream.queuedByteCount < before { self.tookAt = bench.now }
+      // All that is awaited now is its end.
+      if before > 0, self.downstream.queuedByteCount == 0 { self.arm(&bench) }
     }
     if self.downstream.isCarried, event.readiness.contains(.failed) { return self.close(&bench) }
     return self.goOn(&bench)
@@ -72,11 +81,35 @@ struct Closing: ~Copyable {
 
   /// A slow client that has taken something meanwhile is given more time.
   consuming func deadlinePassed(_ bench: inout Workbench) -> Connection {
-    let untaken = self.downstream.untakenByteCount()
-    guard untaken > 0, untaken < self.untakenByteCount else { return self.close(&bench) }
-    self.untakenByteCount = untaken
-    self.arm(&bench)
+    guard self.downstream.queuedByteCount > 0 else { return self.close(&bench) }
+    self.noteTaken(bench.now)
+    let end = self.tookAt.advanced(by: self.stallTimeout)
+    guard bench.now < end else { return self.close(&bench) }
+    bench.wheel.arm(Int(self.token.slot), at: end)
     return .closing(Owned(self))
+  }
+
+  /// Since when the client has taken nothing of what waits for it; `nil` where nothing does.
+  mutating func stalledSince(_ now: Deadline) -> Deadline? {
+    guard self.downstream.queuedByteCount > 0 else { return nil }
+    self.noteTaken(now)
+    return self.tookAt.spared(self.hasTaken)
+  }
+
+  /// Looks at what waits for the client, the kernel's part included.
+  private mutating func noteTaken(_ now: Deadline) {
+    let untaken = self.downstream.untakenByteCount()
+    if untaken < self.untakenByteCount {
+      self.tookAt = now
+      self.hasTaken = true
+    }
+    self.untakenByteCount = untaken
+  }
+
+  /// Gives back what waits for a slow client, which must not take what it has for all.
+  consuming func shed(_ bench: inout Workbench) -> Connection {
+    self.downstream.resetOnClose()
+    return self.close(&bench)
   }
 
   consuming func close(_ bench: inout Workbench) -> Connection {

@@ -64,7 +64,8 @@ struct Connecting: ~Copyable {
 
   consuming func handle(_ event: Event, _ bench: inout Workbench) -> Connection {
     if event.token.registration == 0 {
-      guard let reason = bench.noteWaiting(&self.downstream, event) else {
+      let isUpgrade = self.outgoing.upgrade != nil
+      guard let reason = bench.noteWaiting(&self.downstream, event, isUpgrade: isUpgrade) else {
         return .connecting(Owned(self))
       }
       return self.abandon(.downstream, reason, &bench)

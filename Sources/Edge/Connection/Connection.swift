@@ -197,6 +197,14 @@ extension Connection {
     }
   }
 
+  /// Whether it is an HTTP/2 connection, and others are its streams.
+  var isCarrier: Bool {
+    switch self {
+    case .multiplexing: true
+    default: false
+    }
+  }
+
   /// How an HTTP/2 connection arrived, for its streams; `nil` for any other.
   var carrierArrival: Arrival? {
     switch self {
@@ -213,13 +221,29 @@ extension Connection {
     }
   }
 
-  /// Since when its slower peer has taken nothing of what waits for it; `nil` where nothing waits.
-  var stalledSince: Deadline? {
-    switch self {
-    case .tunneling(let phase): phase.value.stalledSince
-    case .attending(let phase): phase.value.stalledSince
-    default: nil
+  /// Looks at what its slower peer has taken. Since when that is nothing of what waits for it; `nil` where
+  /// nothing waits.
+  mutating func stalledSince(_ bench: borrowing Workbench) -> Deadline? {
+    var since: Deadline?
+    switch consume self {
+    case .tunneling(var phase):
+      since = phase.value.stalledSince(bench)
+      self = .tunneling(phase)
+    case .attending(var phase):
+      since = phase.value.stalledSince()
+      self = .attending(phase)
+    case .relaying(var phase):
+      since = phase.value.stalledSince(bench.now)
+      self = .relaying(phase)
+    case .closing(var phase):
+      since = phase.value.stalledSince(bench.now)
+      self = .closing(phase)
+    case .multiplexing(var phase):
+      since = phase.value.stalledSince(bench)
+      self = .multiplexing(phase)
+    case let other: self = other
     }
+    return since
   }
 
   /// Gives back what waits for a slow peer: the worker needs the memory.
@@ -231,6 +255,11 @@ extension Connection {
       self = goesOn ? .tunneling(phase) : phase.take().close(&bench)
     case .attending(var phase):
       phase.value.shed(&bench)
+      self = phase.take().close(&bench)
+    case .relaying(let phase): self = phase.take().shed(&bench)
+    case .closing(let phase): self = phase.take().shed(&bench)
+    case .multiplexing(var phase):
+      phase.value.shed()
       self = phase.take().close(&bench)
     case let other: self = other
     }
@@ -258,6 +287,13 @@ extension Connection {
       self = goesOn ? .multiplexing(phase) : phase.take().close(&bench)
     case let other: self = other
     }
+  }
+}
+
+extension Deadline {
+  /// The beginning of a wait as it counts where memory is needed.
+  func spared(_ hasTaken: Bool) -> Deadline {
+    hasTaken ? self.advanced(by: Limits.takerHeadStart) : self
   }
 }
 

@@ -175,6 +175,7 @@ final class Exchange {
   func refuse(
     _ refusal: Refusal, _ downstream: consuming ByteStream, _ bench: inout Workbench
   ) -> Connection {
+    self.noteDeparture(bench)
     var (head, body) = refusal.response(
       requestID: self.requestID, accept: self.accept,
       persists: self.rest != nil || downstream.isCarried)
@@ -190,6 +191,7 @@ final class Exchange {
   func answer(
     _ page: PageAnswer, _ downstream: consuming ByteStream, _ bench: inout Workbench
   ) -> Connection {
+    self.noteDeparture(bench)
     var head = page.head
     head.fields.append(name: "X-Request-Id", value: self.requestID)
     let ending = Ending(
@@ -197,6 +199,11 @@ final class Exchange {
       tls: downstream.tlsVersion, outboundByteCount: UInt64(page.body.count))
     if self.rest == nil { head.fields.append(name: "Connection", value: "close") }
     return self.conclude(head, page.body, ending, downstream, &bench)
+  }
+
+  /// A process that is about to end awaits no further requests.
+  private func noteDeparture(_ bench: borrowing Workbench) {
+    if bench.departure.closesUntil != nil { self.rest = nil }
   }
 
   /// Sends the edge's own answer, the last on its connection as a rule.

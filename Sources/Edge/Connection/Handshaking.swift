@@ -65,12 +65,16 @@ struct Handshaking: ~Copyable {
 }
 
 extension Workbench {
-  /// An event of a client that waits for its tunnel. Its octets stay in the kernel, what is queued
-  /// for it goes out; one that has ended its side waits for nothing any more, and the reason is told.
-  mutating func noteWaiting(_ downstream: inout ByteStream, _ event: Event) -> String? {
+  /// An event of a client that waits for its tunnel, or its answer. Its octets stay in the kernel, what is
+  /// queued for it goes out; one that waits for nothing any more is told of with the reason.
+  ///
+  /// - Parameter isUpgrade: who has ended its side has no use for a tunnel, but for an answer it has.
+  mutating func noteWaiting(
+    _ downstream: inout ByteStream, _ event: Event, isUpgrade: Bool
+  ) -> String? {
     downstream.note(event.readiness)
     if event.readiness.contains(.failed) { return "reset" }
-    if event.readiness.contains(.peerEnded) { return "closed" }
+    if isUpgrade, event.readiness.contains(.peerEnded) { return "closed" }
     return downstream.flush(&self.scratch)?.reason
   }
 

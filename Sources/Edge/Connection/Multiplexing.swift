@@ -19,15 +19,29 @@ struct Multiplexing: ~Copyable {
   private var heardAt: Deadline
   private var busyAt: Deadline
   private var tookAt: Deadline
-  /// When it was asked whether it is there, as long as it has not answered.
-  private var pingedAt: Deadline?
+  /// Octets that the client's kernel has, as far as was looked.
+  private var deliveredByteCount = 0
+  /// Whether it was asked if it is there, as long as nothing was heard since.
+  private var question: Question?
+  /// When clients that owe the end of a stream are looked at.
+  private var looksAt = Deadline.never
   /// When it is told to ask elsewhere, and whether it was.
   private var departsAt = Deadline.never
   private var hasNotified = false
   private var hasDeparted = false
-  /// Whether the socket is at its end.
+  /// Whether the socket is at its end, or everything has been said.
   private var isLost = false
+  private var isDone = false
   private var armedAt = Deadline.never
+
+  /// A PING on its way (RFC 9113 §6.7).
+  private struct Question {
+    /// When it was asked, or was last seen to be still on its way.
+    var askedAt: Deadline
+    /// The count of octets that lie in front of it, and of those that were delivered when it was looked at.
+    let position: Int
+    var deliveredByteCount: Int
+  }
 
   /// Begins where what came already stands in the scratch.
   static func begin(
@@ -88,6 +102,7 @@ struct Multiplexing: ~Copyable {
     if event.readiness.contains(.writable), self.stream.queuedByteCount > 0 {
       guard self.stream.flush(&bench.scratch) == nil else { return false }
       self.tookAt = bench.now
+      self.noteDelivered(bench)
       if self.stream.queuedByteCount == 0 { bench.scratch.flushLater(self.carrier) }
     }
     self.read(&bench)
@@ -123,7 +138,7 @@ struct Multiplexing: ~Copyable {
   private mutating func received(_ bench: inout Workbench) {
     guard !bench.scratch.inbound.isEmpty else { return }
     self.heardAt = bench.now
-    self.pingedAt = nil
+    self.question = nil
     swap(&bench.scratch.inbound, &bench.scratch.frames)
     bench.scratch.inbound.clear()
     bench.scratch.receiveFrames(self.carrier, now: bench.now)
@@ -143,17 +158,20 @@ struct Multiplexing: ~Copyable {
     if self.stream.queuedByteCount == 0 {
       self.tookAt = bench.now
       guard self.stream.sendFrames(of: self.carrier, &bench.scratch) == nil else { return false }
+      if self.stream.queuedByteCount > 0 { self.noteDelivered(bench) }
     }
     // Streams that waited for room have it in the next turn, so that others have theirs.
     if bench.scratch.carriers[self.carrier].session.hasEvents {
       bench.readCarriers.append(self.carrier)
       self.waitForTurn(&bench)
     }
-    if bench.scratch.carriers[self.carrier].streamCount > 0 { self.busyAt = bench.now }
+    let isStirred = bench.scratch.carriers[self.carrier].takeStir()
+    if isStirred || bench.scratch.carriers[self.carrier].streamCount > 0 { self.busyAt = bench.now }
     // One that was not read while its answers waited is told of it by nobody.
     if self.stream.isReadable, self.mayRead(bench) { self.waitForTurn(&bench) }
     self.arm(&bench)
-    return !self.isOver(bench)
+    self.isDone = self.isOver(bench)
+    return !self.isDone
   }
 
   /// Whether everything is said.
@@ -173,6 +191,7 @@ extension Multiplexing {
   mutating func deadlinePassed(_ bench: inout Workbench) -> Bool {
     self.armedAt = .never
     let now = bench.now
+    self.noteDelivered(bench)
     guard !self.isStalled(now) else { return false }
     if now >= self.departsAt { self.depart(&bench) }
     if bench.scratch.carriers[self.carrier].isQuiet {
@@ -180,7 +199,10 @@ extension Multiplexing {
     } else if now >= self.heardAt.advanced(by: Limits.pingInterval) {
       guard self.ping(&bench) else { return false }
     }
-    bench.scratch.endLingering(self.carrier)
+    if now >= self.looksAt {
+      self.looksAt = .never
+      bench.scratch.lookAtLingering(self.carrier)
+    }
     bench.scratch.carriers[self.carrier].session.noteWaitIsOver()
     if bench.scratch.carriers[self.carrier].session.hasEvents {
       bench.readCarriers.append(self.carrier)
@@ -189,16 +211,52 @@ extension Multiplexing {
     return true
   }
 
+  /// Looks at what the client has taken, of the kernel's part too: one that is slow takes that for long
+  /// before an event tells of it.
+  private mutating func noteDelivered(_ bench: borrowing Workbench) {
+    // Records are a little more than what is in them: less is known to be delivered than is.
+    let count =
+      bench.scratch.carriers[self.carrier].sentByteCount &- self.stream.undeliveredByteCount()
+    guard count > self.deliveredByteCount else { return }
+    self.deliveredByteCount = count
+    self.tookAt = bench.now
+  }
+
   /// Whether the client has taken nothing for too long of what waits for it.
   private func isStalled(_ now: Deadline) -> Bool {
     self.stream.queuedByteCount > 0 && now >= self.tookAt.advanced(by: Limits.responseTimeout)
   }
 
+  /// Since when the client has taken nothing of what waits for it; `nil` where nothing does.
+  mutating func stalledSince(_ bench: borrowing Workbench) -> Deadline? {
+    guard self.stream.queuedByteCount > 0 else { return nil }
+    self.noteDelivered(bench)
+    return self.tookAt
+  }
+
+  /// The worker needs the memory in which frames wait. ``close(_:)`` must follow.
+  mutating func shed() { self.isLost = true }
+
   /// Asks a silent client whether it is there; `false` where it has not answered.
   private mutating func ping(_ bench: inout Workbench) -> Bool {
-    if let pingedAt { return bench.now < pingedAt.advanced(by: Limits.pingTimeout) }
-    self.pingedAt = bench.now
-    bench.scratch.carriers[self.carrier].session.ping(bench.chance.next())
+    guard let question = self.question else {
+      let session = bench.scratch.carriers[self.carrier].sentByteCount
+      self.question = Question(
+        askedAt: bench.now,
+        position: session &+ bench.scratch.carriers[self.carrier].session.output.count,
+        deliveredByteCount: self.deliveredByteCount)
+      bench.scratch.carriers[self.carrier].session.ping(bench.chance.next())
+      return true
+    }
+    guard bench.now >= question.askedAt.advanced(by: Limits.pingTimeout) else { return true }
+    // Behind much that is taken slowly it has not come as far yet. What waits here is for
+    // ``isStalled(_:)`` to judge.
+    let isUnderWay =
+      question.deliveredByteCount < question.position
+      && self.deliveredByteCount > question.deliveredByteCount
+    guard isUnderWay || self.stream.queuedByteCount > 0 else { return false }
+    self.question?.askedAt = bench.now
+    self.question?.deliveredByteCount = self.deliveredByteCount
     return true
   }
 
@@ -241,6 +299,7 @@ extension Multiplexing {
   /// The grace is over: its streams have ended. ``close(_:)`` must follow.
   mutating func cut(_ bench: inout Workbench) {
     self.leave(&bench)
+    guard self.stream.queuedByteCount == 0 else { return }
     _ = self.stream.sendFrames(of: self.carrier, &bench.scratch)
   }
 
@@ -248,7 +307,9 @@ extension Multiplexing {
   consuming func close(_ bench: inout Workbench) -> Connection {
     self.record(bench)
     bench.lostStreams += bench.scratch.fail(self.carrier)
-    return bench.close(self.stream)
+    guard self.isDone else { return bench.close(self.stream) }
+    // A socket that is closed with octets unread is reset, and that could overtake the last frames.
+    return Closing(self.stream, self.arrival.token).begin(&bench)
   }
 
   private borrowing func record(_ bench: borrowing Workbench) {
@@ -267,7 +328,7 @@ extension Multiplexing {
     if isQuiet {
       next = min(next, self.idleUntil(bench))
     } else {
-      let since = self.pingedAt?.advanced(by: Limits.pingTimeout)
+      let since = self.question?.askedAt.advanced(by: Limits.pingTimeout)
       next = min(next, since ?? self.heardAt.advanced(by: Limits.pingInterval))
     }
     if self.stream.queuedByteCount > 0 {
@@ -277,7 +338,9 @@ extension Multiplexing {
       next = min(next, bench.now.advanced(by: Limits.smallWindowTimeout))
     }
     if bench.scratch.carriers[self.carrier].lingeringCount > 0 {
-      next = min(next, bench.now.advanced(by: Limits.closeTimeout))
+      // Each is looked at twice.
+      self.looksAt = min(self.looksAt, bench.now.advanced(by: Limits.closeTimeout / 2))
+      next = min(next, self.looksAt)
     }
     guard next < self.armedAt else { return }
     self.armedAt = next

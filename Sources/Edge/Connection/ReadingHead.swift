@@ -4,6 +4,7 @@ internal import HTTP
 internal import Logging
 internal import Net
 internal import Transport
+internal import Tunnel
 
 /// The request head is coming in, all at once as a rule. Its deadline has run since the acceptance; that
 /// of a further request on the same connection, since its first octet.
@@ -17,6 +18,8 @@ struct ReadingHead: ~Copyable {
   /// Octets that were received and not looked at: what came behind an earlier request, or what could
   /// begin HTTP/2.
   private var held: [UInt8] = []
+  /// What the client had still to take of earlier answers at the last deadline.
+  private var untakenByteCount = Int.max
 
   init(_ downstream: consuming ByteStream, _ arrival: Arrival, _ bench: inout Workbench) {
     self.downstream = downstream
@@ -62,6 +65,11 @@ struct ReadingHead: ~Copyable {
   consuming func read(_ bench: inout Workbench) -> Connection {
     if !self.held.isEmpty { self.takeHeld(&bench) }
     while true {
+      // A client that takes no answers is not heard: it would be given more of them.
+      guard self.downstream.queuedByteCount <= Watermarks.standard.highByteCount else {
+        self.held = bench.scratch.inbound.takeAll()
+        return .readingHead(Owned(self))
+      }
       if self.isIdle, !bench.scratch.inbound.isEmpty { self.begin(&bench) }
       let isHTTP2 = self.isHTTP2(bench)
       if isHTTP2 == true { return Multiplexing.begin(self.downstream, self.arrival, &bench) }
@@ -84,7 +92,7 @@ struct ReadingHead: ~Copyable {
       switch self.downstream.receive(&bench.scratch) {
       case .octets, .nothing: continue
       case .ended where bench.scratch.inbound.isEmpty || isHTTP2 == nil:
-        return self.end("closed", &bench)
+        return self.leave("closed", &bench)
       case .ended: continue
       case .failed(let fault): return self.end(fault.reason, &bench)
       }
@@ -126,12 +134,13 @@ struct ReadingHead: ~Copyable {
   }
 
   consuming func deadlinePassed(_ bench: inout Workbench) -> Connection {
-    // The last answer is still on its way.
-    if self.isIdle, self.downstream.queuedByteCount > 0 {
-      return Closing(self.downstream, self.arrival.token).begin(&bench)
+    // What it has asked meanwhile waits until it has taken the last answer.
+    if !self.held.isEmpty, self.isTaking() {
+      bench.arm(self.arrival.token, after: bench.snapshot.limits.keepAliveTimeout)
+      return .readingHead(Owned(self))
     }
     if self.isIdle || bench.departure.refusesRequests, !self.reader.hasReceivedOctets {
-      return self.end("shutdown", &bench)
+      return self.leave("shutdown", &bench)
     }
     return self.refuse(.headTimedOut, &bench)
   }
@@ -146,7 +155,7 @@ struct ReadingHead: ~Copyable {
     case .readingHead(let phase):
       let head = phase.take()
       return head.reader.hasReceivedOctets || !head.held.isEmpty
-        ? .readingHead(Owned(head)) : head.end("shutdown", &bench)
+        ? .readingHead(Owned(head)) : head.leave("shutdown", &bench)
     case let next: return next
     }
   }
@@ -158,6 +167,23 @@ struct ReadingHead: ~Copyable {
   ) -> Connection {
     let exchange = Exchange(unreadable: self.arrival, &bench)
     return exchange.refuse(refusal, self.downstream, &bench)
+  }
+
+  /// Whether the client has taken some of earlier answers since this was asked last.
+  private mutating func isTaking() -> Bool {
+    let untaken = self.downstream.untakenByteCount()
+    defer { self.untakenByteCount = untaken }
+    return untaken > 0 && untaken < self.untakenByteCount
+  }
+
+  /// Ends in good order: what the client has asked before is still on its way, or it is told that
+  /// nothing more comes (RFC 8446 §6.1).
+  private consuming func leave(_ reason: String, _ bench: inout Workbench) -> Connection {
+    guard self.downstream.queuedByteCount == 0 else {
+      return Closing(self.downstream, self.arrival.token).begin(&bench)
+    }
+    _ = self.downstream.end(&bench.scratch)
+    return self.end(reason, &bench)
   }
 
   /// Nothing was asked, so nothing is recorded beyond a debugging line.

@@ -16,6 +16,11 @@ extension Relaying {
       return self.unsent(fault)
     }
     let pipelined = self.outgoing.pipelined
+    if pipelined.count > Limits.joinedByteCountMax {
+      // The head goes out by itself, and is seen whatever becomes of the content.
+      if let fault = self.server.stream.sendOutbound(&bench.scratch) { return self.unsent(fault) }
+      self.request.hasTakenContent = true
+    }
     if !pipelined.isEmpty {
       bench.scratch.inbound.append(pipelined.span)
       if let fate = self.passRequest(&bench) { return fate }

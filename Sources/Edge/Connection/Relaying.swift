@@ -22,6 +22,11 @@ struct Relaying: ~Copyable {
   /// When octets moved last, and since when the answer is all that is awaited.
   var movedAt: Deadline
   private var askedAt: Deadline?
+  /// What each side had still to take when it was looked at last, the kernel's part included: one that is
+  /// slow takes that for long before an event tells of it.
+  private var untaken = Pair(both: 0)
+  /// Whether a side was seen to take some of it.
+  private var hasTaken = false
   /// Since when the client sends nothing more, on a connection of its own: it has gone, or it only waits
   /// for the answer.
   private var endedAt: Deadline?
@@ -30,6 +35,8 @@ struct Relaying: ~Copyable {
     _ outgoing: OutgoingRequest, now: Deadline
   ) {
     self.movedAt = now
+    // It may have ended its side while it waited.
+    if downstream.isEndNear, !downstream.isCarried { self.endedAt = now }
     self.downstream = downstream
     self.server = server
     self.outgoing = outgoing
@@ -124,12 +131,18 @@ struct Relaying: ~Copyable {
   static func deadlinePassed(
     _ phase: consuming Owned<Relaying>, _ bench: inout Workbench
   ) -> Connection {
-    let relaying = phase.take()
-    let fate = relaying.overdue()
+    Self.goOn(phase, { phase, bench in phase.deadlinePassed(&bench) }, &bench)
+  }
+
+  private mutating func deadlinePassed(_ bench: inout Workbench) -> Fate {
+    self.noteTaken(bench.now)
+    if let askedAt = self.askedAt, self.isStillAsking() { self.askedAt = max(askedAt, bench.now) }
+    guard self.deadline() <= bench.now else { return .goesOn }
+    let fate = self.overdue()
     if case .refused(.upstreamTimedOut) = fate {
-      bench.noteFailedAttempt(relaying.server.endpoint, "answer timed out", relaying.outgoing)
+      bench.noteFailedAttempt(self.server.endpoint, "answer timed out", self.outgoing)
     }
-    return relaying.end(fate, &bench)
+    return fate
   }
 
   private borrowing func overdue() -> Fate {
@@ -224,21 +237,69 @@ struct Relaying: ~Copyable {
 
   /// Sets the timer by what is awaited now.
   private mutating func arm(_ bench: inout Workbench) {
-    let rules = self.outgoing.route.rules.http
-    var deadline: Deadline
-    if self.answer.hasBegun || !self.request.isComplete {
-      deadline = self.movedAt.advanced(by: rules?.silenceTimeout ?? Limits.responseTimeout)
-    } else {
+    self.noteTaken(bench.now)
+    let isAnswerAwaited =
+      self.request.isComplete && !self.answer.hasBegun && self.server.queuedByteCount == 0
+    if !isAnswerAwaited {
+      self.askedAt = nil
+    } else if self.askedAt == nil {
       // Interim answers are none: the time runs from the end of the request.
-      let askedAt = self.askedAt ?? bench.now
-      self.askedAt = askedAt
-      deadline = askedAt.advanced(by: rules?.responseTimeout ?? Limits.upgradeTimeout)
+      self.askedAt = bench.now
+      let hasBody = self.request.byteCount > 0
+      self.untaken[.upstream] = hasBody ? self.server.stream.undeliveredByteCount() : 0
     }
-    if let endedAt {
-      deadline = min(
-        deadline, max(self.movedAt, endedAt).advanced(by: Limits.halfClosedTimeout))
-    }
+    let deadline = self.deadline()
     bench.wheel.arm(Int(self.outgoing.exchange.arrival.token.slot), at: deadline)
+  }
+
+  private func deadline() -> Deadline {
+    let rules = self.outgoing.route.rules.http
+    let deadline =
+      self.askedAt?.advanced(by: rules?.responseTimeout ?? Limits.upgradeTimeout)
+      ?? self.movedAt.advanced(by: rules?.silenceTimeout ?? Limits.responseTimeout)
+    guard let endedAt else { return deadline }
+    return min(deadline, max(self.movedAt, endedAt).advanced(by: Limits.halfClosedTimeout))
+  }
+
+  /// Looks at what waits for either side: a slow one that has taken some of it is not silent.
+  private mutating func noteTaken(_ now: Deadline) {
+    self.noteTaken(.downstream, self.downstream.untakenByteCount(), now)
+    // While the answer alone is awaited, see ``isStillAsking()``.
+    guard self.askedAt == nil else { return }
+    self.noteTaken(.upstream, self.server.stream.untakenByteCount(), now)
+  }
+
+  private mutating func noteTaken(_ side: Side, _ untaken: Int, _ now: Deadline) {
+    if untaken < self.untaken[side] {
+      self.movedAt = now
+      self.hasTaken = true
+    }
+    self.untaken[side] = untaken
+  }
+
+  /// Whether the server has taken octets of the request since it was looked at last: they lie in the
+  /// kernel for it, and it cannot answer yet.
+  private mutating func isStillAsking() -> Bool {
+    guard self.untaken[.upstream] > 0 else { return false }
+    let untaken = self.server.stream.undeliveredByteCount()
+    defer { self.untaken[.upstream] = untaken }
+    return untaken < self.untaken[.upstream]
+  }
+
+  /// Since when nothing has moved of what waits here for a slow side; `nil` where nothing waits.
+  mutating func stalledSince(_ now: Deadline) -> Deadline? {
+    guard self.downstream.queuedByteCount > 0 || self.server.queuedByteCount > 0 else { return nil }
+    self.noteTaken(now)
+    return self.movedAt.spared(self.hasTaken)
+  }
+
+  /// Gives back what waits for a slow side: the worker needs the memory.
+  consuming func shed(_ bench: inout Workbench) -> Connection {
+    guard self.answer.hasBegun else {
+      return self.end(.refused(.overloaded(retryAfter: Limits.retryAfter)), &bench)
+    }
+    let isClient = self.downstream.queuedByteCount > 0
+    return self.end(.broken(isClient ? .downstream : .upstream, "shed"), &bench)
   }
 
   /// The server went away before it answered.

@@ -102,7 +102,16 @@ struct Tunneling: ~Copyable {
       self.flush(towards: side, &bench)
     }
     self.pump(from: side, &bench)
+    if event.readiness.contains(.failed) { self.noteLostStream(side, &bench) }
     return self.settle(&bench)
+  }
+
+  /// A stream of HTTP/2 may break behind its end, which no receive would tell of any more.
+  private mutating func noteLostStream(_ side: Side, _ bench: inout Workbench) {
+    guard self.tunnel.hasEnded(side), let fault = self[side].streamFault(bench.scratch) else {
+      return
+    }
+    self.failed(side, fault, &bench)
   }
 
   /// The timer has fired. Whether the tunnel goes on.
@@ -164,9 +173,11 @@ struct Tunneling: ~Copyable {
   }
 
   /// Since when the slower peer has taken nothing of what waits for it.
-  var stalledSince: Deadline? {
-    [self.tunnel.stalledSince(.downstream), self.tunnel.stalledSince(.upstream)]
-      .compactMap(\.self).min()
+  mutating func stalledSince(_ bench: borrowing Workbench) -> Deadline? {
+    self.noteUntaken(bench)
+    return Side.allCases.compactMap { side in
+      self.tunnel.stalledSince(side)?.spared(self.tunnel.hasTaken(side))
+    }.min()
   }
 
   /// Gives back what waits for the slower peer, which is cut off. Whether the tunnel goes on.

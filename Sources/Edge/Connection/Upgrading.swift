@@ -29,7 +29,8 @@ struct Upgrading: ~Copyable {
 
   consuming func handle(_ event: Event, _ bench: inout Workbench) -> Connection {
     if event.token.registration == 0 {
-      guard let reason = bench.noteWaiting(&self.downstream, event) else {
+      guard let reason = bench.noteWaiting(&self.downstream, event, isUpgrade: true)
+      else {
         return .upgrading(Owned(self))
       }
       return self.abandon(.downstream, reason, &bench)
