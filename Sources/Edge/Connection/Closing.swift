@@ -33,8 +33,12 @@ struct Closing: ~Copyable {
   }
 
   private borrowing func arm(_ bench: inout Workbench) {
-    let isStalled = self.downstream.queuedByteCount > 0
-    bench.arm(self.token, after: isStalled ? self.stallTimeout : Limits.closingTimeout)
+    guard self.downstream.queuedByteCount == 0 else {
+      return bench.arm(self.token, after: self.stallTimeout)
+    }
+    // A process that is about to end does not wait long for clients that have got everything.
+    let isLeaving = bench.departure.closesUntil != nil
+    bench.arm(self.token, after: isLeaving ? Limits.lastRequestTimeout : Limits.closingTimeout)
   }
 
   consuming func handle(_ event: Event, _ bench: inout Workbench) -> Connection {
