@@ -240,10 +240,10 @@ extension Multiplexing {
   /// Asks a silent client whether it is there; `false` where it has not answered.
   private mutating func ping(_ bench: inout Workbench) -> Bool {
     guard let question = self.question else {
-      let session = bench.scratch.carriers[self.carrier].sentByteCount
+      let sentByteCount = bench.scratch.carriers[self.carrier].sentByteCount
+      let waitingByteCount = bench.scratch.carriers[self.carrier].session.output.count
       self.question = Question(
-        askedAt: bench.now,
-        position: session &+ bench.scratch.carriers[self.carrier].session.output.count,
+        askedAt: bench.now, position: sentByteCount &+ waitingByteCount,
         deliveredByteCount: self.deliveredByteCount)
       bench.scratch.carriers[self.carrier].session.ping(bench.chance.next())
       return true
@@ -341,6 +341,8 @@ extension Multiplexing {
       // Each is looked at twice.
       self.looksAt = min(self.looksAt, bench.now.advanced(by: Limits.closeTimeout / 2))
       next = min(next, self.looksAt)
+    } else {
+      self.looksAt = .never
     }
     guard next < self.armedAt else { return }
     self.armedAt = next
