@@ -463,6 +463,18 @@ def test_a_safe_request_is_sent_once_more(enter, method):
     assert seen == ["/first", "/second", "/second"]
 
 
+def test_a_safe_request_with_much_behind_it_is_sent_once_more(enter):
+    """What comes behind it is none of its content."""
+    seen = []
+    server = enter(ScriptedBackend(closing_second(seen)))
+    edge = enter(Edge(forwarding(server.url)))
+    with connect(edge.address) as wire:
+        assert ask(wire, head("/first")).status == 200
+        wire.send(head("/second") + post("/third", bytes(100_000)))
+        assert read_answer(wire).status == 200
+    assert seen[:3] == ["/first", "/second", "/second"]
+
+
 @pytest.mark.parametrize("octets", [post("/second"), post("/second", b"body")])
 def test_no_other_request_is_sent_once_more(enter, octets):
     seen = []

@@ -16,7 +16,7 @@ extension Relaying {
       return self.unsent(fault)
     }
     let pipelined = self.outgoing.pipelined
-    if pipelined.count > Limits.joinedByteCountMax {
+    if pipelined.count > Limits.joinedByteCountMax, !self.request.isComplete {
       // The head goes out by itself, and is seen whatever becomes of the content.
       if let fault = self.server.stream.sendOutbound(&bench.scratch) { return self.unsent(fault) }
       self.request.hasTakenContent = true
